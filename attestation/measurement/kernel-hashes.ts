@@ -44,10 +44,14 @@ export function computeKernelHashes(files: KernelFiles): KernelHashes {
   const cmdline = files.cmdline ?? '';
   const nul = cmdline.indexOf('\0');
   if (nul >= 0) {
-    throw attestationError('KERNEL_CMDLINE_INVALID', `kernel command line must not hold a NUL, has one at offset ${nul}`, {
-      details: { offset: nul, length: cmdline.length },
-      hint: 'Give the command line without its terminating NUL: it is added before hashing.',
-    });
+    throw attestationError(
+      'KERNEL_CMDLINE_INVALID',
+      `kernel command line must not hold a NUL, has one at offset ${nul}`,
+      {
+        details: { offset: nul, length: cmdline.length },
+        hint: 'Give the command line without its terminating NUL: it is added before hashing.',
+      },
+    );
   }
   return {
     cmdline: sha256(Buffer.from(`${cmdline}\0`, 'utf8')),

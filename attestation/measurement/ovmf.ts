@@ -84,7 +84,10 @@ function* walkEntries(image: Uint8Array): Generator<OvmfEntry> {
     throw attestationError(
       'OVMF_NO_TABLE',
       `guest firmware of ${image.length} bytes has no OVMF table: footer GUID ${FOOTER_GUID} is not 48 bytes before its end`,
-      { details: { sizeBytes: image.length }, hint: 'Give the OVMF code image, not a VARS file, a BIOS or a cut-off copy.' },
+      {
+        details: { sizeBytes: image.length },
+        hint: 'Give the OVMF code image, not a VARS file, a BIOS or a cut-off copy.',
+      },
     );
   }
   const tableLength = view.getUint16(tableEnd - TRAILER_BYTES, true);
