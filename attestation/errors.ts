@@ -25,6 +25,7 @@ export const attestationErrors = {
   },
   EC_POINT_INVALID: { kind: 'product', summary: 'An elliptic curve point that is not on P-384.' },
   EC_SCALAR_INVALID: { kind: 'usage', summary: 'A private key outside 1..n-1 of P-384, or of another length.' },
+  GODH_INVALID: { kind: 'product', summary: 'A guest owner certificate whose body the firmware would refuse.' },
   GUID_INVALID: { kind: 'usage', summary: 'Text that is not a GUID.' },
   KERNEL_CMDLINE_INVALID: { kind: 'usage', summary: 'A kernel command line that no hypervisor could have passed.' },
   KERNEL_HASHES_MALFORMED: {
@@ -89,11 +90,8 @@ export const attestationErrors = {
     kind: 'product',
     summary: 'Bytes that are not an SEV certificate (PDH, PEK, OCA, CEK).',
   },
+  TEK_INVALID: { kind: 'usage', summary: 'A transport encryption key of the wrong size, or all zero.' },
   TIK_INVALID: { kind: 'usage', summary: 'A transport integrity key of the wrong size, or all zero.' },
-  TRANSPORT_KEY_INVALID: {
-    kind: 'usage',
-    summary: 'A TIK or TEK of the wrong length, or all zero, as a launch without a session has it.',
-  },
   VMSA_MALFORMED: { kind: 'usage', summary: 'A VMSA page that is not one page long.' },
 } as const satisfies ErrorCatalogue;
 
