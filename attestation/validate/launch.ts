@@ -1,7 +1,8 @@
 import { equalBytes, toHex } from '../../core/bytes.ts';
 import type { LaunchDigest } from '../brands.ts';
 import { checkLaunchContext, type LaunchContext } from '../measurement/measurement.ts';
-import { hex32, integerInRange } from '../measurement/range.ts';
+import { integerInRange } from '../measurement/range.ts';
+import { formatSevPolicy } from '../policy/sev.ts';
 import { type AttestationResult, attestationResult, type Check } from '../result.ts';
 
 /** What a verified launch says about itself. Verify it first: validation believes every value. */
@@ -25,7 +26,7 @@ export interface LaunchReferenceValues {
   readonly vcpuCount?: number;
 }
 
-const POLICY_SPEC = 'SEV API 55766 rev 3.24, chapter 3, table 2';
+const POLICY_SPEC = 'SEV API 55766 rev 3.24, section 2.4, table 2';
 
 /**
  * Is a verified launch acceptable: policy, SEV firmware, digest and vCPUs against the owner's reference values.
@@ -50,13 +51,13 @@ function checkRequiredBits(policy: number, required: number | undefined): Check 
   if (required === undefined) return skipped(row);
   integerInRange('required policy bits', required, 0, 0xffff_ffff);
   const missing = (required & ~policy) >>> 0;
-  const values = { expected: hex32(required), actual: hex32(policy) };
+  const values = { expected: formatSevPolicy(required), actual: formatSevPolicy(policy) };
   if (missing === 0) return { ...row, outcome: 'passed', ...values };
   return {
     ...row,
     outcome: 'failed',
     ...values,
-    because: `bits ${hex32(missing)} are not set in policy ${hex32(policy)}`,
+    because: `the policy lacks ${formatSevPolicy(missing)}`,
   };
 }
 
@@ -65,9 +66,9 @@ function checkForbiddenBits(policy: number, forbidden: number | undefined): Chec
   if (forbidden === undefined) return skipped(row);
   integerInRange('forbidden policy bits', forbidden, 0, 0xffff_ffff);
   const surplus = (forbidden & policy) >>> 0;
-  const values = { expected: `none of ${hex32(forbidden)}`, actual: hex32(policy) };
+  const values = { expected: `none of ${formatSevPolicy(forbidden)}`, actual: formatSevPolicy(policy) };
   if (surplus === 0) return { ...row, outcome: 'passed', ...values };
-  return { ...row, outcome: 'failed', ...values, because: `bits ${hex32(surplus)} are set in policy ${hex32(policy)}` };
+  return { ...row, outcome: 'failed', ...values, because: `the policy has ${formatSevPolicy(surplus)}` };
 }
 
 /** Firmware refuses to launch a guest whose policy wants newer firmware, so such a claim contradicts itself. */

@@ -14,7 +14,7 @@ import {
   TIK_BYTES,
   tikProblem,
 } from '../measurement/measurement.ts';
-import { hex32 } from '../measurement/range.ts';
+import { formatSevPolicy } from '../policy/sev.ts';
 import { type AttestationResult, attestationResult, type Check } from '../result.ts';
 
 export interface LaunchEvidence {
@@ -155,7 +155,7 @@ function checkMatch(evidence: LaunchEvidence, measure: LaunchMeasure | undefined
     id,
     expected: {
       launchDigestHex: toHex(digest),
-      policy: hex32(context.policy),
+      policy: formatSevPolicy(context.policy),
       sevFirmware: `${context.apiMajor}.${context.apiMinor} build ${context.buildId}`,
       mnonceHex: toHex(measure.mnonce),
     },

@@ -1,0 +1,264 @@
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { concatBytes, fromBase64, fromHex, toHex } from '../../core/bytes.ts';
+import { isSevHarnessError } from '../../core/errors.ts';
+import { Secret } from '../../core/secret.ts';
+import type { LaunchDigest } from '../brands.ts';
+import { verifyLaunch } from '../verify/launch.ts';
+import { encodeCpuSignature } from './cpu-signature.ts';
+import { computeLaunchDigest, type Vcpus } from './digest.ts';
+import { computeKernelHashes } from './kernel-hashes.ts';
+import { decodeVmsa } from './vmsa.ts';
+
+/** Every vector and mutant of the kinds that this folder computes; their verdicts were given by others. */
+const SHARED = process.env.SEV_HARNESS_SHARED ?? path.resolve(import.meta.dirname, '../../../shared');
+const VECTORS = path.join(SHARED, 'vectors');
+
+interface Vector {
+  readonly id: string;
+  readonly kind: string;
+  readonly files: readonly { readonly path: string; readonly role: string; readonly sha256: string }[];
+  readonly expect: { readonly verdict: string };
+}
+type Json = Record<string, unknown>;
+type Op = { readonly op: string; readonly role: string } & Readonly<Record<string, unknown>>;
+interface Recipe {
+  readonly id: string;
+  readonly base: string;
+  readonly class: 'crypto' | 'strict' | 'control';
+  readonly ops: readonly Op[];
+  readonly expect: { readonly verdict: string };
+}
+type Files = ReadonlyMap<string, Uint8Array>;
+
+const KINDS = ['launch-measure', 'launch-digest', 'vmsa'];
+/** SVSM guests are outside this library: they are measured from two images, the second of which is not OVMF. */
+const UNSUPPORTED: readonly string[] = ['ld-snp-svsm-4'];
+
+function readJson(name: string): { vectors: Vector[]; mutations: Recipe[] } {
+  const file = path.join(VECTORS, name);
+  if (!existsSync(file)) {
+    throw new Error(
+      `vectors are missing: ${file} does not exist; set SEV_HARNESS_SHARED to the folder that holds vectors/`,
+    );
+  }
+  return JSON.parse(readFileSync(file, 'utf8'));
+}
+
+const vectors = readJson('manifest.json').vectors.filter(({ kind }) => KINDS.includes(kind));
+const recipes = readJson('mutations.json').mutations.filter(({ base }) => vectors.some(({ id }) => id === base));
+
+function load(vector: Vector): Map<string, Uint8Array> {
+  return new Map(
+    vector.files.map(({ path: name, role, sha256 }) => {
+      const bytes = new Uint8Array(readFileSync(path.join(VECTORS, name)));
+      expect(createHash('sha256').update(bytes).digest('hex'), name).toBe(sha256);
+      return [role, bytes];
+    }),
+  );
+}
+
+/** The verdict of the library, as the manifest words it, and what gave it. */
+function judge(kind: string, files: Files): { verdict: string; reason: string } {
+  try {
+    if (kind === 'launch-measure') return judgeMeasure(files, params(files));
+    if (kind === 'launch-digest') return judgeDigest(files, params(files));
+    return judgeVmsa(files);
+  } catch (error) {
+    if (isSevHarnessError(error)) return { verdict: 'invalid', reason: error.code };
+    throw error;
+  }
+}
+
+function judgeMeasure(files: Files, given: Json): { verdict: string; reason: string } {
+  const captured = given.query_sev_launch_measure as { data: string } | undefined;
+  const sev = given.query_sev as Record<string, number> | undefined;
+  const tik = files.get('tik') ?? (given.tik_hex ? hex(given.tik_hex) : undefined);
+  const nonce = given.nonce_b64 ? base64(given.nonce_b64) : given.nonce_hex ? hex(given.nonce_hex) : undefined;
+  const measurement =
+    (given.expected_blob_b64 as string | undefined) ??
+    captured?.data ??
+    concatBytes(hex(given.expected_measure_hex), nonce ?? new Uint8Array());
+  const result = verifyLaunch({
+    measurement,
+    context: {
+      apiMajor: (sev?.['api-major'] ?? given.api_major) as number,
+      apiMinor: (sev?.['api-minor'] ?? given.api_minor) as number,
+      buildId: (sev?.['build-id'] ?? given.build_id) as number,
+      policy: (sev?.policy ?? given.policy) as number,
+    },
+    digest: measuredDigest(files, given),
+    tik: tik && new Secret(tik),
+    ...(nonce && { mnonce: nonce }),
+  });
+  if (result.ok) return { verdict: 'valid', reason: '' };
+  const row = result.checks.find(({ outcome }) => outcome === 'failed' || outcome === 'incomplete');
+  const verdict = row?.outcome === 'failed' ? 'invalid' : 'unverifiable';
+  return { verdict, reason: row?.id ?? '' };
+}
+
+function measuredDigest(files: Files, given: Json): LaunchDigest {
+  if (given.launch_digest_b64 !== undefined) return base64(given.launch_digest_b64) as LaunchDigest;
+  if (given.launch_digest_hex !== undefined) return hex(given.launch_digest_hex) as LaunchDigest;
+  const guestFirmware = files.get('firmware');
+  // The capture of a real launch came without its firmware; any digest will do, for there is no key either.
+  if (guestFirmware === undefined) return new Uint8Array(32) as LaunchDigest;
+  const [bsp, ap] = [files.get('vmsa0'), files.get('vmsa1')];
+  if (bsp === undefined) return computeLaunchDigest({ guestFirmware });
+  return computeLaunchDigest({
+    guestFirmware,
+    vcpus: { kind: 'given', count: given.num_cpus as number, bsp, ...(ap && { ap }) },
+  });
+}
+
+function judgeDigest(files: Files, given: Json): { verdict: string; reason: string } {
+  const guestFirmware = files.get('firmware') ?? new Uint8Array();
+  const [family, model, stepping] = given.cpu as [number, number, number];
+  const kernelHashes = given.kernel
+    ? computeKernelHashes({ kernel: new Uint8Array(), cmdline: (given.append as string | null) ?? '' })
+    : undefined;
+  const built: Vcpus = {
+    kind: 'built',
+    count: given.vcpus as number,
+    cpuSignature: encodeCpuSignature({ family, model, stepping }),
+    form: String(given.vmsa_style ?? 'linux>=6.10').startsWith('linux>=6.10') ? 'init2' : 'legacy',
+    sevFeatures: given.guest_features as number,
+  };
+  const digest = computeLaunchDigest({
+    guestFirmware,
+    ...(kernelHashes && { kernelHashes }),
+    ...(given.mode === 'seves' && { vcpus: built }),
+  });
+  const matches = toHex(digest) === given.expected_hex;
+  return { verdict: matches ? 'valid' : 'invalid', reason: matches ? '' : 'digest' };
+}
+
+function judgeVmsa(files: Files): { verdict: string; reason: string } {
+  const decoded = decodeVmsa(files.get('vmsa') ?? new Uint8Array());
+  const dump = JSON.parse(Buffer.from(files.get('dump') ?? []).toString('utf8'), undefined) as Json;
+  const text = Buffer.from(files.get('dump') ?? []).toString('utf8');
+  let compared = 0;
+  for (const [name, value] of Object.entries(dump)) {
+    if (name.startsWith('reserved') || name === 'valid_bitmap' || name === 'x87_state_gpa') continue;
+    compared += 1;
+    const segment = decoded.segments[name as keyof typeof decoded.segments];
+    if (segment !== undefined) {
+      expect(segment, name).toEqual({ ...(value as object), base: BigInt((value as { base: number }).base) });
+    } else {
+      // Not through a JavaScript number, which would round 64-bit registers.
+      const exact = new RegExp(`"${name}": (\\d+)`).exec(text)?.[1] ?? '';
+      expect(decoded.registers[name as keyof typeof decoded.registers], name).toBe(BigInt(exact));
+    }
+  }
+  expect(compared).toBeGreaterThan(50);
+  expect(decoded.unknownNonZeroOffsets).toEqual([]);
+  return { verdict: 'valid', reason: '' };
+}
+
+/** All mutants of a recipe: one, or one per offset of a sweep. */
+function* mutants(recipe: Recipe, original: Files): Generator<Files> {
+  const sweep = recipe.ops.find(({ op }) => op === 'xor_sweep');
+  if (sweep === undefined) {
+    yield recipe.ops.reduce(applyOp, new Map(original));
+    return;
+  }
+  const { role, start, end, step, mask } = sweep as unknown as Record<'start' | 'end' | 'step', number> & {
+    role: string;
+    mask: string;
+  };
+  for (let offset = start; offset < end; offset += step) {
+    yield applyOp(new Map(original), { op: 'xor', role, offset, mask });
+  }
+}
+
+function applyOp(files: Map<string, Uint8Array>, op: Op): Map<string, Uint8Array> {
+  if (op.op === 'swap_roles') {
+    const [a, b] = [op.a as string, op.b as string];
+    const [first, second] = [files.get(a) ?? new Uint8Array(), files.get(b) ?? new Uint8Array()];
+    return files.set(a, second).set(b, first);
+  }
+  const bytes = files.get(op.role);
+  if (bytes === undefined) throw new Error(`no file of role ${op.role} for ${op.op}`);
+  return files.set(op.role, op.op.startsWith('json') ? mutateJson(bytes, op) : mutateBytes(bytes, op));
+}
+
+function mutateBytes(bytes: Uint8Array, op: Op): Uint8Array {
+  const offset = op.offset as number;
+  switch (op.op) {
+    case 'xor': {
+      const mask = hex(op.mask);
+      return bytes.map((byte, index) => byte ^ (mask[index - offset] ?? 0));
+    }
+    case 'set': {
+      const copy = bytes.slice();
+      copy.set(hex(op.hex), offset);
+      return copy;
+    }
+    case 'truncate':
+      return bytes.slice(0, op.length as number);
+    case 'append':
+      return concatBytes(bytes, hex(op.hex));
+    case 'insert':
+      return concatBytes(bytes.subarray(0, offset), hex(op.hex), bytes.subarray(offset));
+    default:
+      throw new Error(`unknown operation ${op.op}`);
+  }
+}
+
+function mutateJson(bytes: Uint8Array, op: Op): Uint8Array {
+  const json = JSON.parse(Buffer.from(bytes).toString('utf8')) as Json;
+  const key = (op.key ?? (op.path as string[])[0]) as string;
+  const text = json[key] as string;
+  if (op.op === 'json') json[key] = op.value;
+  else if (op.op === 'json_text_insert') {
+    const offset = op.offset as number;
+    json[key] = `${text.slice(0, offset)}${op.text}${text.slice(offset)}`;
+  } else {
+    const mutated = mutateBytes(base64(text), { ...op, op: op.op.replace('json_b64_', '') });
+    json[key] = Buffer.from(mutated).toString('base64');
+  }
+  return Buffer.from(JSON.stringify(json));
+}
+
+function params(files: Files): Json {
+  return JSON.parse(Buffer.from(files.get('params') ?? []).toString('utf8')) as Json;
+}
+
+function hex(value: unknown): Uint8Array {
+  return fromHex(String(value)) ?? new Uint8Array();
+}
+
+function base64(value: unknown): Uint8Array {
+  return fromBase64(String(value)) ?? new Uint8Array();
+}
+
+/** Why each negative vector, and each mutant that never gets as far as a comparison, must be refused. */
+const REASONS: Readonly<Record<string, string>> = {
+  'ld-neg-seves-ovmfx64-kernel': 'OVMF_NO_HASHES_TABLE',
+  'launchmac-capture-rome-0.24': 'launch.tik-present',
+};
+
+describe('vectors made by others', () => {
+  test.each(vectors.filter(({ id }) => !UNSUPPORTED.includes(id)))('$id gets the verdict of its manifest', (vector) => {
+    const { verdict, reason } = judge(vector.kind, load(vector));
+    expect({ verdict, reason }).toEqual({ verdict: vector.expect.verdict, reason: REASONS[vector.id] ?? '' });
+  });
+});
+
+describe('mutants of those vectors', () => {
+  test.each(recipes)('$id is $expect.verdict ($class)', (recipe) => {
+    const vector = vectors.find(({ id }) => id === recipe.base) as Vector;
+    let count = 0;
+    for (const files of mutants(recipe, load(vector))) {
+      count += 1;
+      expect(judge(vector.kind, files), `mutant ${count}`).toMatchObject({ verdict: recipe.expect.verdict });
+    }
+    expect(count).toBeGreaterThan(0);
+  });
+
+  test('no kind lost its recipes', () => {
+    expect(recipes.length).toBeGreaterThanOrEqual(62);
+  });
+});
