@@ -12,3 +12,5 @@ export type LaunchDigest = Bytes<'LaunchDigest'>;
 export type LaunchMeasurement = Bytes<'LaunchMeasurement'>;
 /** Nonce that the firmware draws for one measurement, 16 bytes. */
 export type Mnonce = Bytes<'Mnonce'>;
+/** Hash chain over what was loaded into a SEV-SNP guest, 48 bytes. */
+export type SnpLaunchDigest = Bytes<'SnpLaunchDigest'>;

@@ -46,6 +46,7 @@ export const attestationErrors = {
     kind: 'usage',
     summary: 'A guest firmware that names no reset vector for the second and later SEV-ES vCPUs.',
   },
+  OVMF_NO_SNP_METADATA: { kind: 'usage', summary: 'A guest firmware that does not say what a SEV-SNP guest needs.' },
   OVMF_NO_TABLE: { kind: 'usage', summary: 'A guest firmware without a table of GUIDed entries.' },
   POLICY_INVALID: {
     kind: 'usage',

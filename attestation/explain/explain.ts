@@ -104,7 +104,7 @@ export async function explainLaunch(inputs: ExplainInputs, options: ExplainOptio
   if (readings.length > 0) {
     if (search.test(base))
       return { outcome: 'matches', tried: search.tried, summary: 'the measurement matches as given' };
-    search.total = changes.length + [...pairs(changes)].length;
+    search.total = changes.length + countPairs(changes);
     const found = (await search.singles(base, changes)) ?? (await search.pairs(base, changes));
     if (found !== undefined) return explained(found, search.tried);
   }
@@ -181,6 +181,20 @@ function* pairs(changes: readonly Change[]): Generator<readonly [Change, Change]
   for (const first of common) {
     for (const second of wide) if (first.dimension !== second.dimension) yield [first, second];
   }
+}
+
+function countPairs(changes: readonly Change[]): number {
+  const count = (...wanted: readonly ((change: Change) => boolean)[]) =>
+    changes.filter((change) => wanted.every((is) => is(change))).length;
+  const common = (change: Change) => change.breadth === 'common';
+  const wide = (change: Change) => change.breadth === 'wide';
+  let pairsWithinDimension = 0;
+  for (const dimension of new Set(changes.map((change) => change.dimension))) {
+    const here = (change: Change) => change.dimension === dimension;
+    const commonHere = count(common, here);
+    pairsWithinDimension += (commonHere * (commonHere - 1)) / 2 + commonHere * count(wide, here);
+  }
+  return (count(common) * (count(common) - 1)) / 2 + count(common) * count(wide) - pairsWithinDimension;
 }
 
 function baseHypothesis(inputs: ExplainInputs, readings: ReturnType<typeof readMeasurement>): Hypothesis {
