@@ -42,10 +42,25 @@ export function encodeCertChain(chain: { pek: SevCertificate; oca: SevCertificat
 }
 
 /**
- * Reads any file that platforms, AMD or sevctl hand out, told apart by length and, within it, by key usage.
+ * Reads `ask_ark_<product>.cert` as AMD publishes it: ASK, then ARK, 1664 or 3200 bytes. Nothing is verified.
+ *
+ * Throws `CHAIN_FILE_UNKNOWN`, `CHAIN_CERTIFICATE_MISPLACED`, `CA_CERTIFICATE_MALFORMED`.
+ */
+export function parseAskArk(bytes: Uint8Array): ChainCertificates {
+  const length = CA_LENGTHS.find((candidate) => bytes.length === 2 * candidate);
+  if (length === undefined) throw unknownLength(bytes);
+  const ask = parseAmdCaCertificate(bytes.subarray(0, length));
+  const ark = parseAmdCaCertificate(bytes.subarray(length));
+  if (ask.usage !== 'ASK') throw misplaced("certificate 1 of AMD's file in the order ASK, ARK", ask.usage, 'ASK');
+  if (ark.usage !== 'ARK') throw misplaced("certificate 2 of AMD's file in the order ASK, ARK", ark.usage, 'ARK');
+  return { ask, ark };
+}
+
+/**
+ * Reads any file that platforms, AMD or sevctl hand out, told apart by length, each certificate checked by its usage.
  *
  * One SEV certificate (2084), one ARK or ASK (832, 1600), `cert-chain` (PEK OCA CEK, 6252), sevctl's export
- * (PDH PEK OCA CEK, 8336), the same with ASK and ARK behind it, and ASK with ARK (1664, 3200) in either order.
+ * (PDH PEK OCA CEK, 8336), the same with ASK and ARK behind it, and ASK ARK (1664, 3200).
  * Nothing is verified. Throws `CHAIN_FILE_UNKNOWN`, `CHAIN_CERTIFICATE_MISPLACED` and what the certificates throw.
  */
 export function parseChainFile(bytes: Uint8Array): ChainCertificates {
@@ -54,10 +69,10 @@ export function parseChainFile(bytes: Uint8Array): ChainCertificates {
   if (bytes.length === CERT_CHAIN.length * SEV_CERTIFICATE_LENGTH) return parseCertChain(bytes);
   if (bytes.length === exported) return readSevRun(bytes, EXPORT);
   for (const length of CA_LENGTHS) {
-    if (bytes.length === length) return readCaRun(bytes, length);
-    if (bytes.length === 2 * length) return readCaRun(bytes, length);
+    if (bytes.length === length) return readOneCa(bytes);
+    if (bytes.length === 2 * length) return parseAskArk(bytes);
     if (bytes.length === exported + 2 * length) {
-      return { ...readSevRun(bytes.subarray(0, exported), EXPORT), ...readCaRun(bytes.subarray(exported), length) };
+      return { ...readSevRun(bytes.subarray(0, exported), EXPORT), ...parseAskArk(bytes.subarray(exported)) };
     }
   }
   throw unknownLength(bytes);
@@ -129,15 +144,9 @@ function readSevRun(bytes: Uint8Array, order: readonly SevRole[]): ChainCertific
   return Object.assign({}, ...parts) as ChainCertificates;
 }
 
-function readCaRun(bytes: Uint8Array, length: number): ChainCertificates {
-  const found: Mutable = {};
-  for (let start = 0; start < bytes.length; start += length) {
-    const certificate = parseAmdCaCertificate(bytes.subarray(start, start + length));
-    const role = certificate.usage === 'ARK' ? 'ark' : 'ask';
-    if (found[role] !== undefined) throw misplaced('the second of ASK and ARK', certificate.usage, 'the other one');
-    found[role] = certificate;
-  }
-  return found;
+function readOneCa(bytes: Uint8Array): ChainCertificates {
+  const certificate = parseAmdCaCertificate(bytes);
+  return certificate.usage === 'ARK' ? { ark: certificate } : { ask: certificate };
 }
 
 function sevRole(role: SevRole, certificate: SevCertificate): ChainCertificates {
