@@ -1,0 +1,32 @@
+/** Ctrl-C as two stages: the first aborts the signal, the second runs `onSecond` and ends the process. */
+export interface Interrupt extends Disposable {
+  readonly signal: AbortSignal;
+}
+
+const EXIT_AFTER_SECOND = 2;
+
+export function catchInterrupts(options: {
+  readonly onFirst: () => void;
+  readonly onSecond: () => Promise<void>;
+}): Interrupt {
+  const controller = new AbortController();
+  let count = 0;
+  const onSignal = () => {
+    count++;
+    if (count === 1) {
+      options.onFirst();
+      controller.abort(new Error('interrupted'));
+    } else if (count === 2) {
+      void options.onSecond().finally(() => process.exit(EXIT_AFTER_SECOND));
+    }
+  };
+  process.on('SIGINT', onSignal);
+  process.on('SIGTERM', onSignal);
+  return {
+    signal: controller.signal,
+    [Symbol.dispose]: () => {
+      process.off('SIGINT', onSignal);
+      process.off('SIGTERM', onSignal);
+    },
+  };
+}

@@ -1,0 +1,32 @@
+import { errorText, SevHarnessError } from '../../core/errors.ts';
+import { createPaint, wantsColour } from '../../reports/terminal/paint.ts';
+
+/** Exit codes of every verb. */
+export const EXIT = { ok: 0, product: 1, broken: 2, usage: 3 } as const;
+
+/** Exit code for a thrown value: usage errors are 3, faults of the product 1, everything else 2. */
+export function exitCodeOf(error: unknown): number {
+  if (!(error instanceof SevHarnessError)) return EXIT.broken;
+  return error.kind === 'usage' ? EXIT.usage : error.kind === 'product' ? EXIT.product : EXIT.broken;
+}
+
+/** One line that says what is wrong, and one that says what to do. A stack only for what nobody expected. */
+export function printError(error: unknown): void {
+  const paint = createPaint(wantsColour(process.stderr.isTTY === true, process.env));
+  if (error instanceof SevHarnessError) {
+    process.stderr.write(`${paint.red('error:')} ${oneLine(error.message)} [${error.code}]\n`);
+    if (error.hint !== undefined) process.stderr.write(`  ${paint.dim('hint:')} ${oneLine(error.hint)}\n`);
+    return;
+  }
+  process.stderr.write(`${paint.red('error:')} unexpected: ${oneLine(errorText(error))}\n`);
+  if (error instanceof Error && process.env.SEV_HARNESS_DEBUG === '1') process.stderr.write(`${error.stack}\n`);
+  else process.stderr.write('  This is a defect of sev-harness. SEV_HARNESS_DEBUG=1 shows where it happened.\n');
+}
+
+export function say(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
+
+function oneLine(text: string): string {
+  return text.replace(/\s*\n\s*/g, ' | ').trim();
+}

@@ -1,0 +1,65 @@
+import path from 'node:path';
+import { createVitest } from 'vitest/node';
+import type { RunEvent } from '../../reports/model/events.ts';
+import { eventReporter } from '../../reports/model/vitest-reporter.ts';
+import { EVENT_ANNOTATION, type ScenarioSettings } from '../fixtures/settings.ts';
+
+export interface ScenarioRunOptions {
+  /** Absolute paths of compiled scenario files. */
+  readonly files: readonly string[];
+  readonly settings: ScenarioSettings;
+  readonly retries: number;
+  readonly emit: (event: RunEvent) => void;
+  /** Aborting ends the scenarios after their cleanup. */
+  readonly signal: AbortSignal;
+}
+
+/** Runs the scenario files in vitest, one after the other, and returns when all have cleaned up. */
+export async function runScenarios(options: ScenarioRunOptions): Promise<void> {
+  const { files, settings, signal } = options;
+  const before = signalListeners();
+  const vitest = await createVitest(
+    'test',
+    {
+      config: false,
+      root: path.dirname(files[0] ?? '.'),
+      include: files.map((file) => path.basename(file)),
+      watch: false,
+      pool: 'threads',
+      isolate: false,
+      fileParallelism: false,
+      testTimeout: 0,
+      hookTimeout: 0,
+      retry: options.retries,
+      provide: { sevHarness: settings },
+      reporters: [
+        eventReporter({
+          annotationType: EVENT_ANNOTATION,
+          emit: options.emit,
+          nowMs: () => Date.now() - settings.startedAtMs,
+          print: (text) => process.stderr.write(text),
+        }),
+      ],
+      server: { deps: { external: [/.*/] } },
+    },
+    { envDir: false, logLevel: 'silent' },
+  );
+  // vitest exits the process on a signal; ours must first clean up.
+  for (const [name, listeners] of Object.entries(signalListeners()) as [NodeJS.Signals, NodeJS.SignalsListener[]][])
+    for (const listener of listeners) if (!before[name]?.includes(listener)) process.off(name, listener);
+  const cancel = () => void vitest.cancelCurrentRun('keyboard-input');
+  signal.addEventListener('abort', cancel, { once: true });
+  try {
+    if (!signal.aborted) await vitest.start();
+  } finally {
+    signal.removeEventListener('abort', cancel);
+    await vitest.close();
+  }
+}
+
+function signalListeners(): Partial<Record<NodeJS.Signals, NodeJS.SignalsListener[]>> {
+  return {
+    SIGINT: process.listeners('SIGINT') as NodeJS.SignalsListener[],
+    SIGTERM: process.listeners('SIGTERM') as NodeJS.SignalsListener[],
+  };
+}

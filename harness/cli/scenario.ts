@@ -1,0 +1,172 @@
+import { randomBytes } from 'node:crypto';
+import { arch, platform, release } from 'node:os';
+import { toHex } from '../../core/bytes.ts';
+import { systemClock } from '../../core/clock.ts';
+import { errorText } from '../../core/errors.ts';
+import { openLiveReport } from '../../reports/live.ts';
+import type { RunEvent } from '../../reports/model/events.ts';
+import { type RunHeader, SCHEMA_VERSION } from '../../reports/model/run.ts';
+import { openJsonStream, openTerminal } from '../../reports/terminal/stream.ts';
+import { harnessError } from '../errors.ts';
+import { faultCatalogue, isFaultId } from '../fakelibvirt/index.ts';
+import { reportedError, type UntimedEvent } from '../fixtures/recorder.ts';
+import type { ScenarioSettings } from '../fixtures/settings.ts';
+import { createRunId, currentOwner, isOurName } from '../guest/ownership.ts';
+import { hostFactsOf } from '../host/describe.ts';
+import { readSevFacts } from '../host/facts.ts';
+import { openHost } from '../host/host.ts';
+import { type HostName, parseHostName } from '../host/name.ts';
+import { NEEDS } from '../host/needs.ts';
+import { catchInterrupts } from './interrupt.ts';
+import { printError, say } from './output.ts';
+import { runScenarios } from './run-scenarios.ts';
+import { loadScenarios, type ScenarioFile, selectScenarios } from './scenario-files.ts';
+import { harnessVersion } from './version.ts';
+
+export interface ScenarioOptions {
+  readonly host: string;
+  readonly report: string;
+  readonly require: readonly string[];
+  readonly maxGuests?: number;
+  readonly fault: readonly string[];
+  readonly retry: number;
+  readonly timeout?: number;
+  readonly list?: boolean;
+  readonly json?: boolean;
+}
+
+/** Runs scenarios and writes the report. Returns the exit code. */
+export async function scenarioVerb(ids: readonly string[], options: ScenarioOptions): Promise<number> {
+  const selected = selectScenarios(await loadScenarios(), ids);
+  if (options.list) {
+    listScenarios(selected, options.json === true);
+    return 0;
+  }
+  const hostName = parseHostName(options.host);
+  refuseBadOptions(hostName, options);
+
+  const startedAtMs = systemClock.nowMs();
+  const owner = currentOwner(createRunId(startedAtMs, toHex(randomBytes(3))));
+  const report = openLiveReport(options.report);
+  const terminal = openTerminal(process.stderr, process.env);
+  const json = options.json ? openJsonStream(process.stdout) : undefined;
+  const emit = (event: RunEvent) => {
+    report.push(event);
+    terminal.push(event);
+    json?.push(event);
+  };
+  const emitNow = (event: UntimedEvent) => emit({ atMs: systemClock.nowMs() - startedAtMs, ...event } as RunEvent);
+
+  using interrupt = catchInterrupts({
+    onFirst: () => {
+      emitNow({ type: 'interrupted' });
+      say('Interrupted: cleaning up what this run created. Ctrl-C again ends without waiting.');
+    },
+    onSecond: () => sayWhatIsLeft(hostName, owner.runId),
+  });
+  emitNow({
+    type: 'run-started',
+    schemaVersion: SCHEMA_VERSION,
+    run: runHeader(owner.runId, startedAtMs, ids, options),
+  });
+  const settings: ScenarioSettings = {
+    owner,
+    host: options.host,
+    faults: options.fault,
+    required: options.require,
+    maxGuests: options.maxGuests,
+    startedAtMs,
+    reportDir: report.path,
+    timeoutMs: options.timeout === undefined ? undefined : options.timeout * 1000,
+  };
+  try {
+    await describeHost(hostName, interrupt.signal, emitNow);
+    await runScenarios({
+      files: selected.map((entry) => entry.file),
+      settings,
+      retries: options.retry,
+      emit,
+      signal: interrupt.signal,
+    });
+  } catch (error) {
+    emitNow({ type: 'run-error', error: reportedError(error) });
+    if (report.snapshot().scenarios.length === 0) printError(error);
+  }
+  const { exitCode } = report.snapshot();
+  emitNow({ type: 'run-finished', exitCode });
+  const run = report.finish();
+  terminal.finish(run, report.path);
+  return run.exitCode;
+}
+
+function listScenarios(scenarios: readonly ScenarioFile[], asJson: boolean): void {
+  const rows = scenarios.map(({ definition: { id, title, needs, maturity, checks } }) => ({
+    id,
+    title,
+    needs,
+    maturity,
+    checks: Object.keys(checks),
+  }));
+  if (asJson) process.stdout.write(`${JSON.stringify(rows)}\n`);
+  else
+    for (const row of rows)
+      process.stdout.write(`${row.id.padEnd(20)} needs ${row.needs.join(', ').padEnd(12)} ${row.title}\n`);
+}
+
+function refuseBadOptions(host: HostName, options: ScenarioOptions): void {
+  const unknownNeed = options.require.find((need) => !(NEEDS as readonly string[]).includes(need));
+  if (unknownNeed !== undefined)
+    throw harnessError('CLI_USAGE', `--require: unknown need '${unknownNeed}'`, {
+      hint: `Needs: ${NEEDS.join(', ')}.`,
+    });
+  const unknownFault = options.fault.find((fault) => !isFaultId(fault));
+  if (unknownFault !== undefined)
+    throw harnessError('CLI_USAGE', `--fault: unknown fault '${unknownFault}'`, {
+      hint: `Faults: ${faultCatalogue.map((fault) => fault.id).join(', ')}.`,
+    });
+  if (options.fault.length > 0 && host.kind !== 'emulated')
+    throw harnessError('CLI_USAGE', `--fault works on emulated hosts only, and ${host.text} is not one`, {
+      hint: 'Use --host fake:<profile>.',
+    });
+}
+
+function runHeader(runId: string, startedAtMs: number, ids: readonly string[], options: ScenarioOptions): RunHeader {
+  return {
+    runId,
+    startedAt: new Date(startedAtMs).toISOString(),
+    command: ['sev-harness', 'scenario', ...ids, ...process.argv.slice(2).filter((word) => word.startsWith('-'))],
+    harnessVersion: harnessVersion(),
+    nodeVersion: process.versions.node,
+    platform: `${platform()} ${release()} ${arch()}`,
+    host: options.host,
+    faults: options.fault,
+    required: options.require,
+  };
+}
+
+/** Connects once before any scenario, so that an unusable host is one clear error. */
+async function describeHost(
+  name: HostName,
+  signal: AbortSignal,
+  emit: (event: UntimedEvent) => void,
+): Promise<void> {
+  await using host = await openHost(name, { signal });
+  emit({ type: 'host-described', host: hostFactsOf(host, await readSevFacts(host)) });
+}
+
+/** After a second Ctrl-C: names the guests that are still on the host and the command that removes them. */
+async function sayWhatIsLeft(name: HostName, runId: string): Promise<void> {
+  if (name.kind === 'emulated') {
+    say(`Stopped. Nothing is left: the emulated host ended with this process.`);
+    return;
+  }
+  const command = `npm run reap -- --host '${name.text}' --run ${runId}`;
+  try {
+    await using host = await openHost(name, { signal: AbortSignal.timeout(3000) });
+    const left = (await host.connection.listDomains()).filter((domain) => isOurName(domain.name, runId));
+    if (left.length === 0) say('Stopped. No guest of this run is left on the host.');
+    else say(`Stopped. Left on ${name.text}: ${left.map((domain) => domain.name).join(', ')}. Remove with: ${command}`);
+  } catch (error) {
+    say(`Stopped. What is left on ${name.text} could not be listed (${errorText(error)}). Remove it with: ${command}`);
+  }
+}

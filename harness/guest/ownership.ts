@@ -1,0 +1,52 @@
+import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+
+/** Namespace of our `<metadata>` in domain XML. */
+export const METADATA_NAMESPACE = 'https://sev-harness.dev/xmlns/run/1';
+const NAME_PREFIX = 'sevh-';
+
+/** The process that answers for what a run creates. */
+export interface Owner {
+  readonly runId: string;
+  /** Machine that runs the harness, which need not be the host under test. */
+  readonly machine: string;
+  readonly pid: number;
+  /** Start time of that process in clock ticks since boot (proc(5), `stat` field 22): tells a reused pid apart. */
+  readonly startTicks: string;
+}
+
+/** A run id: sorts by time, and is safe in a domain name. */
+export function createRunId(nowMs: number, randomHex: string): string {
+  return `${nowMs.toString(36)}${randomHex}`;
+}
+
+export function currentOwner(runId: string): Owner {
+  return { runId, machine: hostname(), pid: process.pid, startTicks: startTicksOf(process.pid) ?? '' };
+}
+
+export type OwnerState = 'alive' | 'dead' | 'elsewhere';
+
+/** Whether the owner still runs; `elsewhere` when it ran on another machine, where we cannot look. */
+export function ownerState(owner: Owner): OwnerState {
+  if (owner.machine !== hostname()) return 'elsewhere';
+  return startTicksOf(owner.pid) === owner.startTicks ? 'alive' : 'dead';
+}
+
+function startTicksOf(pid: number): string | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    // The command name, in parentheses, may itself hold spaces and parentheses.
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+  } catch {
+    return undefined;
+  }
+}
+
+/** `sevh-<runId>-<role>`: the name of everything that a run creates on a host. */
+export function guestName(runId: string, role: string): string {
+  return `${NAME_PREFIX}${runId}-${role}`;
+}
+
+export function isOurName(name: string, runId?: string): boolean {
+  return name.startsWith(runId === undefined ? NAME_PREFIX : `${NAME_PREFIX}${runId}-`);
+}

@@ -1,0 +1,199 @@
+import { errorText, isSevHarnessError } from '../../core/errors.ts';
+import type { SlotTimeline } from '../../reports/model/run.ts';
+import { harnessError } from '../errors.ts';
+import type { ScenarioContext } from '../fixtures/scenario.ts';
+import { type Refusal, refusalOf } from '../host/refusal.ts';
+import { type Domain, isNoDomain, isRemoteError, type LibvirtConnection } from '../libvirt/index.ts';
+import { guestName } from './ownership.ts';
+import { type GuestKind, type GuestSpec, guestXml } from './spec.ts';
+
+/** A guest of ours that the host runs. */
+export interface RunningGuest {
+  readonly name: string;
+  readonly kind: GuestKind;
+  readonly domain: Domain;
+  /** libvirt's word for its state, or `gone` when the host does not know it any more. */
+  currentState(): Promise<string>;
+  /** Destroys it and returns when the host no longer lists it. */
+  stop(): Promise<void>;
+  /** Kills its QEMU with SIGKILL, as the kernel's OOM killer would, and returns when the host has noticed. */
+  kill(): Promise<void>;
+}
+
+/** What the host answered to a launch. */
+export type Launch =
+  | { readonly outcome: 'started'; readonly guest: RunningGuest }
+  | { readonly outcome: 'refused'; readonly name: string; readonly refusal: Refusal };
+
+export interface LaunchOptions {
+  readonly policy?: number;
+  readonly memoryMiB?: number;
+}
+
+const DEFAULT_MEMORY_MIB = 256;
+const GONE_TIMEOUT_MS = 15_000;
+const GONE_POLL_MS = 20;
+
+/** Launches guests, keeps the slot timeline, and sees to it that none outlives its scenario. */
+export class GuestLauncher {
+  readonly #context: ScenarioContext;
+  readonly #bars = new Map<
+    string,
+    { pool: string; startMs: number; endMs: number | null; end?: 'stopped' | 'killed' }
+  >();
+  readonly #refusals: { name: string; pool: string; atMs: number; text: string }[] = [];
+  #serial = 0;
+
+  constructor(context: ScenarioContext) {
+    this.#context = context;
+  }
+
+  /** Starts a transient guest. A refusal by the host is a value; anything else throws. */
+  async launch(kind: GuestKind, role: string, options: LaunchOptions = {}): Promise<Launch> {
+    const { host, facts, settings, signal } = this.#context;
+    signal.throwIfAborted();
+    const spec = this.#spec(kind, role, options);
+    const cleanup = this.#context.cleanup.push(`destroy guest ${spec.name}`, () => this.#destroyQuietly(spec.name));
+    const startMs = this.#context.nowMs();
+    try {
+      const domain = await host.connection.createDomain(guestXml(spec, facts, settings.owner));
+      this.#bars.set(spec.name, { pool: kind, startMs, endMs: null });
+      return { outcome: 'started', guest: this.#running(spec, domain, cleanup) };
+    } catch (error) {
+      if (!isRemoteError(error)) throw error;
+      const refusal = refusalOf(error);
+      this.#refusals.push({ name: spec.name, pool: kind, atMs: startMs, text: refusal.text });
+      return { outcome: 'refused', name: spec.name, refusal };
+    }
+  }
+
+  /** The XML of a guest that this run owns, for scenarios that define before they start. */
+  define(kind: GuestKind, role: string): { name: string; xml: string } {
+    const spec = this.#spec(kind, role, {});
+    this.#context.cleanup.push(`undefine guest ${spec.name}`, () => this.#undefineQuietly(spec.name));
+    return { name: spec.name, xml: guestXml(spec, this.#context.facts, this.#context.settings.owner) };
+  }
+
+  /** The picture of who held a slot when. */
+  timeline(pools: SlotTimeline['pools']): SlotTimeline {
+    return {
+      pools,
+      guests: [...this.#bars].map(([name, bar]) => ({ name, ...bar })),
+      refusals: this.#refusals,
+    };
+  }
+
+  #spec(kind: GuestKind, role: string, options: LaunchOptions): GuestSpec {
+    return {
+      name: guestName(this.#context.settings.owner.runId, `${role}-${++this.#serial}`),
+      kind,
+      memoryMiB: options.memoryMiB ?? DEFAULT_MEMORY_MIB,
+      ...(options.policy === undefined ? {} : { policy: options.policy }),
+    };
+  }
+
+  #running(spec: GuestSpec, domain: Domain, forget: () => void): RunningGuest {
+    const { host, signal } = this.#context;
+    const ended = (end: 'stopped' | 'killed') => {
+      const bar = this.#bars.get(spec.name);
+      if (bar !== undefined) Object.assign(bar, { endMs: this.#context.nowMs(), end });
+      forget();
+    };
+    return {
+      name: spec.name,
+      kind: spec.kind,
+      domain,
+      currentState: async () => {
+        try {
+          return (await domain.state()).state;
+        } catch (error) {
+          if (isNoDomain(error)) return 'gone';
+          throw error;
+        }
+      },
+      stop: async () => {
+        await domain.destroy();
+        await waitUntilGone(host.connection, spec.name, signal);
+        ended('stopped');
+      },
+      kill: async () => {
+        const pid = await this.#qemuPid(spec.name);
+        await host.shell.kill(pid);
+        await waitUntilGone(host.connection, spec.name, signal);
+        ended('killed');
+      },
+    };
+  }
+
+  async #qemuPid(name: string): Promise<number> {
+    const file = `/run/libvirt/qemu/${name}.pid`;
+    const reading = await this.#context.host.shell.readFile(file);
+    const pid = reading.outcome === 'read' ? Number(Buffer.from(reading.bytes).toString().trim()) : Number.NaN;
+    if (!Number.isInteger(pid) || pid <= 1)
+      throw harnessError(
+        'HOST_FACT_UNREADABLE',
+        `cannot find the QEMU process of guest ${name}: ${file} is ${reading.outcome}`,
+        {
+          hint: 'libvirt keeps the pid there for qemu:///system; the harness must be able to read it on the host.',
+        },
+      );
+    return pid;
+  }
+
+  #destroyQuietly(name: string): Promise<void> {
+    return this.#onLiveConnection(async (connection) => {
+      const domain = await lookup(connection, name);
+      if (domain !== undefined && (await domain.isActive())) await domain.destroy();
+    });
+  }
+
+  #undefineQuietly(name: string): Promise<void> {
+    return this.#onLiveConnection(async (connection) => {
+      const domain = await lookup(connection, name);
+      if (domain === undefined) return;
+      if (await domain.isActive()) await domain.destroy();
+      await domain.undefine({ nvram: true });
+    });
+  }
+
+  /** Cleanup must work when the scenario's own connection is what broke. */
+  async #onLiveConnection(work: (connection: LibvirtConnection) => Promise<void>): Promise<void> {
+    try {
+      await work(this.#context.host.connection);
+    } catch (error) {
+      if (!isSevHarnessError(error, 'LIBVIRT_CONNECTION_LOST')) throw error;
+      await using connection = await this.#context.host.reconnect();
+      await work(connection);
+    }
+  }
+}
+
+async function lookup(connection: LibvirtConnection, name: string): Promise<Domain | undefined> {
+  try {
+    return await connection.lookupByName(name);
+  } catch (error) {
+    if (isNoDomain(error)) return undefined;
+    throw error;
+  }
+}
+
+/** Waits until a transient domain is no longer known. Throws `GUEST_WAIT_TIMEOUT` with the state seen last. */
+async function waitUntilGone(connection: LibvirtConnection, name: string, signal: AbortSignal): Promise<void> {
+  const deadline = Date.now() + GONE_TIMEOUT_MS;
+  for (;;) {
+    signal.throwIfAborted();
+    const domain = await lookup(connection, name);
+    if (domain === undefined) return;
+    if (Date.now() > deadline) {
+      const seen = await domain.state().then(
+        ({ state, reason }) => `${state} (${reason})`,
+        (error: unknown) => errorText(error),
+      );
+      throw harnessError(
+        'GUEST_WAIT_TIMEOUT',
+        `guest ${name} is still there ${GONE_TIMEOUT_MS / 1000} s after it ended: last seen ${seen}`,
+      );
+    }
+    await new Promise((resolve) => setTimeout(resolve, GONE_POLL_MS));
+  }
+}

@@ -1,0 +1,60 @@
+import type { HostFacts } from '../../reports/model/run.ts';
+import { isProfileName, type Profile, profiles } from '../fakelibvirt/index.ts';
+import type { SevFacts } from './facts.ts';
+import type { Host } from './host.ts';
+import { capabilitiesOf, NEEDS } from './needs.ts';
+import { advertisedLimits, hardwareLimits, type SlotPool } from './slots.ts';
+
+/** What the report says about the host: what it is, what it offers, and what a run on it cannot show. */
+export function hostFactsOf(host: Host, facts: SevFacts): HostFacts {
+  const capabilities = capabilitiesOf(facts);
+  const profile = host.profile !== undefined && isProfileName(host.profile) ? profiles[host.profile] : undefined;
+  return {
+    name: host.name,
+    uri: host.connection.uri,
+    kind: host.kind,
+    hostname: facts.hostname,
+    ...(profile === undefined ? {} : { profile: profile.name, generation: profile.title }),
+    versions: { ...facts.versions, ...firmwareVersions(profile) },
+    capabilities: NEEDS.filter((need) => capabilities[need].met),
+    facts: factLines(facts),
+    notVerified: notVerified(host, facts),
+  };
+}
+
+function firmwareVersions(profile: Profile | undefined): Record<string, string> {
+  if (profile === undefined) return {};
+  const { sevFirmware, ovmf } = profile;
+  return {
+    ...(sevFirmware === undefined
+      ? {}
+      : { sevFirmware: `${sevFirmware.apiMajor}.${sevFirmware.apiMinor} build ${sevFirmware.build}` }),
+    guestFirmware: ovmf,
+  };
+}
+
+function factLines(facts: SevFacts): Record<string, string> {
+  const lines: Record<string, string> = {};
+  for (const pool of ['sev', 'sev-es'] satisfies SlotPool[]) {
+    const numbers = { ...advertisedLimits(facts, pool), ...hardwareLimits(facts, pool) };
+    const text = Object.entries(numbers).map(([source, value]) => `${source} ${value}`);
+    if (text.length > 0) lines[`${pool} slots`] = text.join(', ');
+  }
+  if (facts.domainCapabilities !== undefined)
+    lines['C-bit'] =
+      `${facts.domainCapabilities.cbitpos}, ${facts.domainCapabilities.reducedPhysBits} physical address bits fewer (domcapabilities)`;
+  lines['guest type'] = facts.virtType;
+  return lines;
+}
+
+function notVerified(host: Host, facts: SevFacts): string[] {
+  const sentences =
+    host.kind === 'emulated'
+      ? [
+          'The host is emulated: this run says nothing about any processor, firmware, kernel, QEMU or libvirt.',
+          'Guests of the emulated host execute no code, and their memory is not encrypted.',
+        ]
+      : [];
+  for (const [fact, because] of Object.entries(facts.unknown)) sentences.push(`${fact} could not be read: ${because}.`);
+  return sentences;
+}

@@ -1,0 +1,207 @@
+import { XMLParser } from 'fast-xml-parser';
+import { isNoSupport, isOperationUnsupported, type SevInfo } from '../libvirt/index.ts';
+import type { Host } from './host.ts';
+
+/** What CPUID Fn8000_001F says (AMD APM volume 3, section E.4.17). */
+export interface SevCpuid {
+  readonly sev: boolean;
+  readonly sevEs: boolean;
+  readonly sevSnp: boolean;
+  readonly cbitpos: number;
+  readonly reducedPhysBits: number;
+  /** ECX: number of encrypted guests supported at once. */
+  readonly maxAsid: number;
+  /** EDX: lowest ASID of a guest with SEV and without SEV-ES. */
+  readonly minSevAsid: number;
+}
+
+/** `<sev supported='yes'>` of the domain capabilities. Counts are absent before libvirt 8.0.0. */
+export interface SevDomainCapabilities {
+  readonly cbitpos: number;
+  readonly reducedPhysBits: number;
+  readonly maxGuests?: number;
+  readonly maxEsGuests?: number;
+}
+
+/** Slots of each kind that `/sys/fs/cgroup/misc.capacity` grants. */
+export interface MiscCapacity {
+  readonly sev?: number;
+  readonly sevEs?: number;
+}
+
+/** Everything that the scenarios decide on, as it was read, with what could not be read. */
+export interface SevFacts {
+  readonly domainCapabilities: SevDomainCapabilities | undefined;
+  /** Types of `<launchSecurity>` that libvirt lists (since 10.5.0). */
+  readonly launchSecurityTypes: readonly string[];
+  /** Paths of UEFI images that the host offers for pflash. */
+  readonly loaders: readonly string[];
+  readonly nodeSevInfo: SevInfo | undefined;
+  readonly cpuid: SevCpuid | undefined;
+  readonly misc: MiscCapacity | undefined;
+  /** Effective `kvm_amd` parameters: `1` and `Y` are on. */
+  readonly kvmParameters: { readonly sev?: boolean; readonly sevEs?: boolean; readonly sevSnp?: boolean };
+  readonly versions: Readonly<Record<string, string>>;
+  readonly hostname: string;
+  /** The emulator binary and machine type that guests get. */
+  readonly emulatorPath: string | undefined;
+  /** `kvm`, or `qemu` where the host has no usable KVM. */
+  readonly virtType: 'kvm' | 'qemu';
+  /** Facts that could not be read, with the reason: unknown is not "no". */
+  readonly unknown: Readonly<Record<string, string>>;
+}
+
+const parser = new XMLParser({
+  ignoreAttributes: false,
+  attributeNamePrefix: '@',
+  isArray: (name) => name === 'value' || name === 'enum',
+});
+
+/** Reads the host once. Nothing is changed on it. */
+export async function readSevFacts(host: Host): Promise<SevFacts> {
+  const { connection } = host;
+  const unknown: Record<string, string> = {};
+  const [hypervisor, library, hostname, capabilitiesXml, nodeSevInfo, cpuid, misc, kvmParameters] = await Promise.all([
+    connection.hypervisorVersion(),
+    connection.libvirtVersion(),
+    connection.hostname(),
+    domainCapabilities(host),
+    sevInfo(host, unknown),
+    readCpuid(host, unknown),
+    readMiscCapacity(host, unknown),
+    readKvmParameters(host, unknown),
+  ]);
+  const capabilities = parser.parse(capabilitiesXml.xml) as DomainCapabilitiesXml;
+  return {
+    domainCapabilities: sevCapabilities(capabilities),
+    launchSecurityTypes: launchSecurityTypes(capabilities),
+    loaders: loaderPaths(capabilities),
+    nodeSevInfo,
+    cpuid,
+    misc,
+    kvmParameters,
+    versions: { libvirt: library, qemu: hypervisor, ...(await kernelVersion(host)) },
+    hostname,
+    emulatorPath: capabilities.domainCapabilities?.path,
+    virtType: capabilitiesXml.virtType,
+    unknown,
+  };
+}
+
+/** The parts of the domain capabilities document that we read. */
+interface DomainCapabilitiesXml {
+  domainCapabilities?: {
+    path?: string;
+    os?: { loader?: { value?: unknown[] } };
+    features?: {
+      launchSecurity?: { enum?: { '@name'?: string; value?: unknown[] }[] };
+      sev?: {
+        '@supported'?: string;
+        cbitpos?: number;
+        reducedPhysBits?: number;
+        maxGuests?: number;
+        maxESGuests?: number;
+      };
+    };
+  };
+}
+
+async function domainCapabilities(host: Host): Promise<{ xml: string; virtType: 'kvm' | 'qemu' }> {
+  const query = { arch: 'x86_64', machine: 'q35' };
+  try {
+    return { xml: await host.connection.domainCapabilitiesXml({ ...query, virtType: 'kvm' }), virtType: 'kvm' };
+  } catch {
+    // A machine without KVM refuses the kvm question; its guests run under TCG.
+    return { xml: await host.connection.domainCapabilitiesXml({ ...query, virtType: 'qemu' }), virtType: 'qemu' };
+  }
+}
+
+function sevCapabilities(xml: DomainCapabilitiesXml): SevDomainCapabilities | undefined {
+  const sev = xml.domainCapabilities?.features?.sev;
+  if (sev?.['@supported'] !== 'yes') return undefined;
+  return {
+    cbitpos: Number(sev.cbitpos),
+    reducedPhysBits: Number(sev.reducedPhysBits),
+    ...(sev.maxGuests === undefined ? {} : { maxGuests: Number(sev.maxGuests) }),
+    ...(sev.maxESGuests === undefined ? {} : { maxEsGuests: Number(sev.maxESGuests) }),
+  };
+}
+
+function loaderPaths(xml: DomainCapabilitiesXml): string[] {
+  return (xml.domainCapabilities?.os?.loader?.value ?? []).map(String);
+}
+
+function launchSecurityTypes(xml: DomainCapabilitiesXml): string[] {
+  const sectype = xml.domainCapabilities?.features?.launchSecurity?.enum?.find((entry) => entry['@name'] === 'sectype');
+  return (sectype?.value ?? []).map(String);
+}
+
+async function sevInfo(host: Host, unknown: Record<string, string>): Promise<SevInfo | undefined> {
+  try {
+    return await host.connection.sevInfo();
+  } catch (error) {
+    if (!isOperationUnsupported(error) && !isNoSupport(error)) throw error;
+    unknown.nodeSevInfo = error.message;
+    return undefined;
+  }
+}
+
+async function readCpuid(host: Host, unknown: Record<string, string>): Promise<SevCpuid | undefined> {
+  // The cpuid driver (cpuid(4)) takes the leaf as file offset and gives EAX, EBX, ECX, EDX.
+  const reading = await host.shell.readFile('/dev/cpu/0/cpuid', { offset: 0x8000001f, length: 16 });
+  if (reading.outcome !== 'read' || reading.bytes.length < 16) {
+    unknown.cpuid = reading.outcome === 'unreadable' ? reading.because : '/dev/cpu/0/cpuid is absent (modprobe cpuid)';
+    return undefined;
+  }
+  const view = new DataView(reading.bytes.buffer, reading.bytes.byteOffset, 16);
+  const [eax, ebx] = [view.getUint32(0, true), view.getUint32(4, true)];
+  return {
+    sev: (eax & 0x2) !== 0,
+    sevEs: (eax & 0x8) !== 0,
+    sevSnp: (eax & 0x10) !== 0,
+    cbitpos: ebx & 0x3f,
+    reducedPhysBits: (ebx >>> 6) & 0x3f,
+    maxAsid: view.getUint32(8, true),
+    minSevAsid: view.getUint32(12, true),
+  };
+}
+
+async function readText(host: Host, path: string): Promise<{ text?: string; because: string }> {
+  const reading = await host.shell.readFile(path);
+  if (reading.outcome === 'read') return { text: Buffer.from(reading.bytes).toString('utf8'), because: '' };
+  return { because: reading.outcome === 'absent' ? `${path} is absent` : reading.because };
+}
+
+async function readMiscCapacity(host: Host, unknown: Record<string, string>): Promise<MiscCapacity | undefined> {
+  const { text, because } = await readText(host, '/sys/fs/cgroup/misc.capacity');
+  if (text === undefined) {
+    unknown.misc = because;
+    return undefined;
+  }
+  const value = (key: string) => new RegExp(`^${key} (\\d+)$`, 'm').exec(text)?.[1];
+  const [sev, sevEs] = [value('sev'), value('sev_es')];
+  return {
+    ...(sev === undefined ? {} : { sev: Number(sev) }),
+    ...(sevEs === undefined ? {} : { sevEs: Number(sevEs) }),
+  };
+}
+
+async function readKvmParameters(host: Host, unknown: Record<string, string>): Promise<SevFacts['kvmParameters']> {
+  const parameter = async (name: string) => {
+    const { text, because } = await readText(host, `/sys/module/kvm_amd/parameters/${name}`);
+    if (text === undefined) unknown[`kvm_amd.${name}`] = because;
+    return text === undefined ? undefined : /^[1Yy]/.test(text);
+  };
+  const [sev, sevEs, sevSnp] = await Promise.all(['sev', 'sev_es', 'sev_snp'].map(parameter));
+  return {
+    ...(sev === undefined ? {} : { sev }),
+    ...(sevEs === undefined ? {} : { sevEs }),
+    ...(sevSnp === undefined ? {} : { sevSnp }),
+  };
+}
+
+async function kernelVersion(host: Host): Promise<{ kernel?: string }> {
+  const { text } = await readText(host, '/proc/version');
+  const version = /^Linux version (\S+)/.exec(text ?? '')?.[1];
+  return version === undefined ? {} : { kernel: version };
+}

@@ -1,0 +1,93 @@
+import { XMLParser } from 'fast-xml-parser';
+import { errorText } from '../../core/errors.ts';
+import { isOurName, METADATA_NAMESPACE, type Owner, ownerState } from '../guest/ownership.ts';
+import type { Host } from '../host/host.ts';
+import { type Domain, isNoDomain } from '../libvirt/index.ts';
+
+/** What was done about one domain that carries our name. */
+export interface ReapRow {
+  readonly name: string;
+  readonly runId: string | undefined;
+  readonly action: 'removed' | 'would-remove' | 'kept' | 'failed';
+  readonly because: string;
+}
+
+export interface ReapOptions {
+  /** Only this run; its owner may then have run on another machine. */
+  readonly runId?: string;
+  readonly dryRun: boolean;
+}
+
+const parser = new XMLParser({
+  ignoreAttributes: false,
+  attributeNamePrefix: '@',
+  removeNSPrefix: true,
+  parseAttributeValue: false,
+});
+
+/**
+ * Removes the domains that crashed runs left on a host: only those that carry a run id, in their name *and* in our
+ * metadata, and whose owner is dead.
+ */
+export async function reap(host: Host, options: ReapOptions): Promise<ReapRow[]> {
+  const rows: ReapRow[] = [];
+  for (const domain of await host.connection.listDomains())
+    if (isOurName(domain.name)) rows.push(await reapOne(domain, options));
+  return rows;
+}
+
+async function reapOne(domain: Domain, options: ReapOptions): Promise<ReapRow> {
+  try {
+    const owner = ownerOf(await domain.xml());
+    const row = (action: ReapRow['action'], because: string): ReapRow => ({
+      name: domain.name,
+      runId: owner?.runId,
+      action,
+      because,
+    });
+    const verdict = judge(domain.name, owner, options);
+    if (!verdict.remove) return row('kept', verdict.because);
+    if (options.dryRun) return row('would-remove', verdict.because);
+    await remove(domain);
+    return row('removed', verdict.because);
+  } catch (error) {
+    if (isNoDomain(error))
+      return { name: domain.name, runId: undefined, action: 'kept', because: 'it is gone already' };
+    return { name: domain.name, runId: undefined, action: 'failed', because: errorText(error) };
+  }
+}
+
+function judge(name: string, owner: Owner | undefined, options: ReapOptions): { remove: boolean; because: string } {
+  if (owner === undefined) return { remove: false, because: 'it has our name but not our metadata' };
+  if (!isOurName(name, owner.runId))
+    return { remove: false, because: `its name does not belong to run ${owner.runId}` };
+  if (options.runId !== undefined && owner.runId !== options.runId)
+    return { remove: false, because: `it belongs to run ${owner.runId}` };
+  const state = ownerState(owner);
+  if (state === 'alive') return { remove: false, because: `its run is alive (process ${owner.pid})` };
+  if (state === 'elsewhere' && options.runId === undefined)
+    return {
+      remove: false,
+      because: `its run started on ${owner.machine}, where we cannot look: add --run ${owner.runId} if it is dead`,
+    };
+  return {
+    remove: true,
+    because: state === 'dead' ? `process ${owner.pid} of its run is dead` : `run ${owner.runId} was named`,
+  };
+}
+
+function ownerOf(xml: string): Owner | undefined {
+  const domain = (parser.parse(xml) as { domain?: { metadata?: { run?: Record<string, string> } } }).domain;
+  const run = domain?.metadata?.run;
+  if (run === undefined || !xml.includes(METADATA_NAMESPACE)) return undefined;
+  const [runId, machine, pid, startTicks] = [run['@id'], run['@machine'], Number(run['@pid']), run['@startTicks']];
+  if (runId === undefined || machine === undefined || startTicks === undefined || !Number.isInteger(pid))
+    return undefined;
+  return { runId, machine, pid, startTicks };
+}
+
+async function remove(domain: Domain): Promise<void> {
+  const persistent = await domain.isPersistent();
+  if (await domain.isActive()) await domain.destroy();
+  if (persistent) await domain.undefine({ nvram: true, managedSave: true, snapshots: true });
+}
