@@ -9,7 +9,7 @@ import { computeKernelHashes, encodeKernelHashes, type KernelFiles } from '../me
 import { computeLaunchMeasurement, type LaunchContext } from '../measurement/measurement.ts';
 import { sampleOvmf } from '../measurement/sample-ovmf.ts';
 import { patchVmsa } from '../measurement/vmsa.ts';
-import { type ExplainInputs, type Explanation, explainLaunch } from './explain.ts';
+import { type ExplainInputs, type ExplainProgress, type Explanation, explainLaunch } from './explain.ts';
 import { KNOWN_SEV_FIRMWARE } from './known-sev-firmware.ts';
 
 const TIK = new Uint8Array(16).map((_, index) => 0x10 + index) as Tik;

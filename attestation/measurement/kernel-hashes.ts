@@ -77,7 +77,7 @@ export function encodeKernelHashes(hashes: KernelHashes): Uint8Array {
 
 /** The inverse of `encodeKernelHashes`; refuses anything that QEMU would not write. Error: `KERNEL_HASHES_MALFORMED`. */
 export function parseKernelHashes(bytes: Uint8Array): KernelHashes {
-  const table = bytes.slice();
+  const table = new Uint8Array(bytes);
   if (table.length !== KERNEL_HASHES_BYTES) {
     throw malformed(`table must be ${KERNEL_HASHES_BYTES} bytes, is ${table.length}`);
   }

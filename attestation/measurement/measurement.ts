@@ -33,7 +33,8 @@ export interface LaunchContext {
  * Error: `LAUNCH_MEASUREMENT_MALFORMED` when it is not exactly 48 bytes. Source: SEV API 55766 rev 3.24, section 6.5.
  */
 export function parseLaunchMeasure(bytes: Uint8Array): LaunchMeasure {
-  const blob = bytes.slice();
+  // Not slice(): a Buffer's shares its memory.
+  const blob = new Uint8Array(bytes);
   if (blob.length !== LAUNCH_MEASURE_BYTES) {
     throw attestationError(
       'LAUNCH_MEASUREMENT_MALFORMED',
@@ -75,7 +76,7 @@ export function decodeMeasurementText(text: string): Uint8Array {
 export function parseTik(bytes: Uint8Array): Secret<Tik> {
   const problem = tikProblem(bytes);
   if (problem !== undefined) throw attestationError('TIK_INVALID', `TIK is not usable: ${problem}`);
-  return new Secret(bytes.slice() as Tik);
+  return new Secret(new Uint8Array(bytes) as Tik);
 }
 
 /** Why these bytes can be no TIK, without saying what they are. */

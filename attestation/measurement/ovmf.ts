@@ -28,12 +28,15 @@ export interface OvmfTable {
   readonly resetEip: number | undefined;
   /** Distance from the end of the image to the SEV metadata that SNP needs. */
   readonly sevMetadataFromEnd: number | undefined;
+  /** Where an SVSM image starts, from its first byte; in SVSM images only. */
+  readonly svsmLaunchOffset: number | undefined;
 }
 
 const FOOTER_GUID = '96b582de-1fb2-45f7-baea-a366c55a082d';
 const HASHES_GUID = '7255371f-3a3b-4b04-927b-1da6efa8d454';
 const SECRET_GUID = '4c2eb361-7d9b-4cc3-8081-127c90d3d294';
 const RESET_GUID = '00f771de-1a7e-4fcb-890e-68c77e2fb44e';
+const SVSM_GUID = 'a789a612-0597-4c4b-a49f-cbb1fe9d1ddd';
 const SEV_METADATA_GUID = 'dc886566-984a-4798-a75e-5585a7bf67cc';
 
 /** Name and exact size of the data of each entry whose layout is fixed. */
@@ -43,7 +46,7 @@ const KNOWN_ENTRIES: Readonly<Record<string, { readonly name: string; readonly s
   [RESET_GUID]: { name: 'SEV-ES reset block', size: 4 },
   [SEV_METADATA_GUID]: { name: 'SEV metadata', size: 4 },
   'e47a6535-984a-4798-865e-4685a7bf8ec2': { name: 'TDX metadata', size: 4 },
-  'a789a612-0597-4c4b-a49f-cbb1fe9d1ddd': { name: 'SVSM info', size: 4 },
+  [SVSM_GUID]: { name: 'SVSM info', size: 4 },
 };
 
 /** The table ends 32 bytes before the image does: those hold the x86 reset vector. */
@@ -74,6 +77,7 @@ export function parseOvmfTable(image: Uint8Array): OvmfTable {
     secretArea: area(entries.get(SECRET_GUID)),
     resetEip: uint32(entries.get(RESET_GUID)?.data),
     sevMetadataFromEnd: uint32(entries.get(SEV_METADATA_GUID)?.data),
+    svsmLaunchOffset: uint32(entries.get(SVSM_GUID)?.data),
   };
 }
 
@@ -105,7 +109,12 @@ function* walkEntries(image: Uint8Array): Generator<OvmfEntry> {
       throw malformed(`entry ${guid} must be ${TRAILER_BYTES} to ${room} bytes long, says ${length}`);
     }
     const offset = end - length;
-    yield { guid, name: KNOWN_ENTRIES[guid]?.name, offset, data: image.slice(offset, end - TRAILER_BYTES) };
+    yield {
+      guid,
+      name: KNOWN_ENTRIES[guid]?.name,
+      offset,
+      data: new Uint8Array(image.subarray(offset, end - TRAILER_BYTES)),
+    };
     end = offset;
   }
 }

@@ -52,3 +52,21 @@ export function uint32s(...values: number[]): Uint8Array {
   for (const [index, value] of values.entries()) view.setUint32(index * 4, value, true);
   return new Uint8Array(view.buffer);
 }
+
+const SNP_SECTIONS = [
+  [0x80_0000, 0x9000, 1],
+  [0x80_d000, 0x1000, 2],
+  [0x80_e000, 0x1000, 3],
+  [0x80_f000, 0x1000, 0x10],
+] as const;
+
+/** An image with SEV metadata, 0x200 bytes before its end. */
+export function sampleSnpOvmf(
+  sections: readonly (readonly [gpa: number, size: number, type: number])[] = SNP_SECTIONS,
+) {
+  const offset = 0x200;
+  const image = sampleOvmf({ more: [{ guid: 'dc886566-984a-4798-a75e-5585a7bf67cc', data: uint32s(offset) }] });
+  const metadata = uint32s(0x5645_5341, 16 + 12 * sections.length, 1, sections.length, ...sections.flat());
+  image.set(metadata, image.length - offset);
+  return image;
+}

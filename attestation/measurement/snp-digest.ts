@@ -1,10 +1,11 @@
-import { createHash } from 'node:crypto';
 import type { SnpLaunchDigest } from '../brands.ts';
 import { attestationError } from '../errors.ts';
 import { requireHashesArea, resolveVcpuPages, type Vcpus } from './digest.ts';
 import { encodeKernelHashes, KERNEL_HASHES_BYTES, type KernelHashes } from './kernel-hashes.ts';
 import { parseOvmfTable } from './ovmf.ts';
+import { PAGE_TYPE, SnpDigestChain } from './snp-chain.ts';
 import { PAGE_BYTES, parseSnpMetadata, type SnpSection } from './snp-metadata.ts';
+import type { Vmm } from './vmsa.ts';
 
 /** Everything that the launch digest of a SEV-SNP guest covers. */
 export interface SnpLaunchInputs {
@@ -16,12 +17,7 @@ export interface SnpLaunchInputs {
   readonly vcpus: Vcpus;
 }
 
-/** SEV-SNP ABI 56860, PAGE_TYPE. */
-const PAGE_TYPE = { normal: 1, vmsa: 2, zero: 3, unmeasured: 4, secrets: 5, cpuid: 6 } as const;
-const PAGE_INFO_BYTES = 0x70;
-const DIGEST_BYTES = 48;
-const VMSA_GPA = 0xffff_ffff_f000n;
-const FOUR_GIB = 0x1_0000_0000;
+export const FOUR_GIB = 0x1_0000_0000;
 
 /**
  * Launch digest of a SEV-SNP guest, 48 bytes: a hash chain over each page with its address and type.
@@ -36,6 +32,18 @@ export function computeSnpLaunchDigest(inputs: SnpLaunchInputs): SnpLaunchDigest
   const vmm = vcpus.kind === 'built' ? (vcpus.vmm ?? 'qemu') : 'qemu';
   const sections = parseSnpMetadata(guestFirmware);
   const hashesPage = kernelHashes && kernelHashesPage(guestFirmware, sections, kernelHashes);
+  measureSections(chain, sections, { vmm, ...(hashesPage && { hashesPage }) });
+  chain.vmsa(pages.bsp);
+  for (let index = 1; index < pages.count; index += 1) chain.vmsa(pages.ap ?? pages.bsp);
+  return chain.digest;
+}
+
+/** Adds the areas of the metadata, in the order in which the VMM measures them. */
+export function measureSections(
+  chain: SnpDigestChain,
+  sections: readonly SnpSection[],
+  { vmm = 'qemu', hashesPage }: { readonly vmm?: Vmm; readonly hashesPage?: Uint8Array } = {},
+): void {
   const isEc2 = vmm === 'ec2' || vmm === 'ec2-2023';
   const ordered = isEc2
     ? [...sections].sort((a, b) => Number(a.kind === 'cpuid') - Number(b.kind === 'cpuid'))
@@ -49,10 +57,10 @@ export function computeSnpLaunchDigest(inputs: SnpLaunchInputs): SnpLaunchDigest
         chain.pages(section, PAGE_TYPE.zero);
         break;
       case 'secrets':
-        chain.page(PAGE_TYPE.secrets, BigInt(section.gpa));
+        chain.pages(section, PAGE_TYPE.secrets);
         break;
       case 'cpuid':
-        chain.page(PAGE_TYPE.cpuid, BigInt(section.gpa));
+        chain.pages(section, PAGE_TYPE.cpuid);
         break;
       case 'kernel-hashes':
         if (hashesPage === undefined) chain.pages(section, PAGE_TYPE.zero);
@@ -60,9 +68,6 @@ export function computeSnpLaunchDigest(inputs: SnpLaunchInputs): SnpLaunchDigest
         break;
     }
   }
-  chain.page(PAGE_TYPE.vmsa, VMSA_GPA, pages.bsp);
-  for (let index = 1; index < pages.count; index += 1) chain.page(PAGE_TYPE.vmsa, VMSA_GPA, pages.ap ?? pages.bsp);
-  return chain.digest;
 }
 
 /** The digest after the firmware's own pages, before metadata and vCPUs: a fingerprint of the image. */
@@ -70,18 +75,9 @@ export function computeSnpFirmwareDigest(guestFirmware: Uint8Array): SnpLaunchDi
   return firmwareChain(guestFirmware).digest;
 }
 
-function firmwareChain(image: Uint8Array): Chain {
-  if (image.length === 0 || image.length % PAGE_BYTES !== 0 || image.length > FOUR_GIB) {
-    throw attestationError(
-      'LAUNCH_INPUT_INVALID',
-      `guest firmware must be whole pages of ${PAGE_BYTES} bytes, is ${image.length} bytes`,
-    );
-  }
-  const chain = new Chain();
-  for (let offset = 0; offset < image.length; offset += PAGE_BYTES) {
-    const gpa = BigInt(FOUR_GIB - image.length + offset);
-    chain.page(PAGE_TYPE.normal, gpa, image.subarray(offset, offset + PAGE_BYTES));
-  }
+function firmwareChain(guestFirmware: Uint8Array): SnpDigestChain {
+  const chain = new SnpDigestChain();
+  chain.image(guestFirmware, FOUR_GIB);
   return chain;
 }
 
@@ -101,27 +97,4 @@ function kernelHashesPage(image: Uint8Array, sections: readonly SnpSection[], ha
   const page = new Uint8Array(PAGE_BYTES);
   page.set(encodeKernelHashes(hashes), offset);
   return page;
-}
-
-class Chain {
-  #digest = new Uint8Array(DIGEST_BYTES);
-
-  get digest(): SnpLaunchDigest {
-    return this.#digest.slice() as SnpLaunchDigest;
-  }
-
-  page(type: number, gpa: bigint, contents?: Uint8Array): void {
-    const info = new Uint8Array(PAGE_INFO_BYTES);
-    info.set(this.#digest);
-    if (contents !== undefined) info.set(createHash('sha384').update(contents).digest(), DIGEST_BYTES);
-    const view = new DataView(info.buffer);
-    view.setUint16(0x60, PAGE_INFO_BYTES, true);
-    view.setUint8(0x62, type);
-    view.setBigUint64(0x68, gpa, true);
-    this.#digest = new Uint8Array(createHash('sha384').update(info).digest());
-  }
-
-  pages({ gpa, sizeBytes }: SnpSection, type: number): void {
-    for (let offset = 0; offset < sizeBytes; offset += PAGE_BYTES) this.page(type, BigInt(gpa + offset));
-  }
 }

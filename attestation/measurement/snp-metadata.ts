@@ -20,6 +20,8 @@ const KINDS: ReadonlyMap<number, SnpSectionKind> = new Map([
   [0x10, 'kernel-hashes'],
 ]);
 
+const ONE_PAGE: ReadonlySet<SnpSectionKind> = new Set(['secrets', 'cpuid', 'kernel-hashes']);
+
 const SIGNATURE = 'ASEV';
 const HEADER_BYTES = 16;
 const SECTION_BYTES = 12;
@@ -78,7 +80,7 @@ function readSection(view: DataView, offset: number): SnpSection {
   if (gpa % PAGE_BYTES !== 0 || sizeBytes % PAGE_BYTES !== 0 || sizeBytes === 0) {
     throw malformed(`section ${kind} must be whole pages, is ${sizeBytes} bytes at 0x${gpa.toString(16)}`);
   }
-  if ((kind === 'secrets' || kind === 'cpuid') && sizeBytes !== PAGE_BYTES) {
+  if (ONE_PAGE.has(kind) && sizeBytes !== PAGE_BYTES) {
     throw malformed(`section ${kind} must be one page, is ${sizeBytes} bytes`);
   }
   return { kind, gpa, sizeBytes };

@@ -5,6 +5,8 @@ import { type Register, SEGMENT_BYTES, SEGMENTS, type Segment, VMSA_REGISTERS, t
 export const VMSA_BYTES = 4096;
 /** Where an x86 CPU starts after reset, and so the boot vCPU of each guest. */
 export const BSP_RESET_EIP = 0xffff_fff0;
+/** SEV_FEATURES bit 0: set in each page of a SEV-SNP guest. */
+export const SNP_ACTIVE = 0x1;
 /** SEV_FEATURES bit 5: Linux 6.5 to 6.8 set it on their own, later ones when QEMU asks for it. */
 export const DEBUG_SWAP = 0x20;
 
@@ -24,7 +26,7 @@ export interface VmsaSpec {
   /** CPUID leaf 1 EAX of the guest's CPU model. */
   readonly cpuSignature: number;
   readonly form: VmsaForm;
-  /** 0 for SEV-ES; 1 for SEV-SNP; plus `DEBUG_SWAP`. */
+  /** 0 for SEV-ES; `SNP_ACTIVE` for SEV-SNP; plus `DEBUG_SWAP`. */
   readonly sevFeatures?: number;
   readonly vmm?: Vmm;
 }
@@ -54,7 +56,7 @@ export function parseVmsa(page: Uint8Array): Uint8Array {
       details: { expectedBytes: VMSA_BYTES, actualBytes: page.length },
     });
   }
-  return page.slice();
+  return new Uint8Array(page);
 }
 
 /**
@@ -100,6 +102,22 @@ export function buildVmsa(spec: VmsaSpec): Uint8Array {
   writeRegister(page, 'rdx', vmm === 'qemu' ? signature : vmm === 'ec2-2023' ? 0 : 0x600);
   writeRegister(page, 'xcr0', 1);
   return patchVmsa(page, { sevFeatures: features, form: vmm === 'qemu' ? spec.form : 'legacy' });
+}
+
+/**
+ * The page of a vCPU that starts in a Coconut SVSM image: 32-bit protected mode with flat segments.
+ *
+ * GS keeps its reset value. Error: `LAUNCH_INPUT_INVALID`. Source: virtee/sev-snp-measure, vmsa.py, confirmed by the
+ * measurement of a real host that its repository records.
+ */
+export function buildSvsmVmsa(spec: Pick<VmsaSpec, 'resetEip' | 'cpuSignature' | 'form'>): Uint8Array {
+  const page = buildVmsa({ ...spec, sevFeatures: SNP_ACTIVE });
+  const data = { selector: 0x10, attrib: 0xc93, limit: 0xffff_ffff };
+  for (const name of ['es', 'ss', 'ds', 'fs'] as const) writeSegment(page, name, data);
+  writeSegment(page, 'cs', { selector: 8, attrib: 0xc9b, limit: 0xffff_ffff });
+  writeRegister(page, 'cr0', 0x11);
+  writeRegister(page, 'rip', spec.resetEip);
+  return page;
 }
 
 /** Those parts of a reset page that differ between hosts. */

@@ -34,20 +34,20 @@ type Row = Omit<Check, 'title' | 'spec'>;
 const TITLES = {
   'launch.measurement-encoding': 'the measurement is strict base64',
   'launch.measurement-length': `the measurement is ${LAUNCH_MEASURE_BYTES} bytes: 32 of HMAC and 16 of nonce`,
-  'launch.nonce-matches': 'the nonce stated beside the measurement is the one inside it',
   'launch.tik-present': `the guest owner's transport integrity key is ${TIK_BYTES} bytes`,
   'launch.tik-not-zero': 'the launch had a session: the transport integrity key is not all zero',
   'launch.measurement-matches': 'the firmware that holds the key measured exactly the expected guest',
+  'launch.nonce-matches': 'the nonce stated beside the measurement is the one inside it',
 } as const;
 type RowId = keyof typeof TITLES;
 
 const SPEC: Readonly<Record<RowId, string>> = {
   'launch.measurement-encoding': 'RFC 4648, section 4',
   'launch.measurement-length': 'SEV API 55766 rev 3.24, section 6.5',
-  'launch.nonce-matches': 'SEV API 55766 rev 3.24, section 6.5',
   'launch.tik-present': 'SEV API 55766 rev 3.24, section 2.3',
   'launch.tik-not-zero': 'SEV API 55766 rev 3.24, section 6.2',
   'launch.measurement-matches': 'SEV API 55766 rev 3.24, section 6.5',
+  'launch.nonce-matches': 'SEV API 55766 rev 3.24, section 6.5',
 };
 
 /**
@@ -62,14 +62,8 @@ export function verifyLaunch(evidence: LaunchEvidence): AttestationResult {
   const { row: encoding, bytes } = checkEncoding(evidence.measurement);
   const { row: length, measure } = checkLength(bytes);
   const tikPresent = checkTikPresent(evidence.tik);
-  const rows = [
-    encoding,
-    length,
-    checkNonce(evidence.mnonce, measure),
-    tikPresent,
-    checkTikNotZero(evidence.tik, tikPresent),
-  ];
-  const rowsAndVerdict = [...rows, checkMatch(evidence, measure, rows)];
+  const rows = [encoding, length, tikPresent, checkTikNotZero(evidence.tik, tikPresent)];
+  const rowsAndVerdict = [...rows, checkMatch(evidence, measure, rows), checkNonce(evidence.mnonce, measure)];
   return attestationResult(
     rowsAndVerdict.map(({ id, ...rest }) => ({ id, title: TITLES[id as RowId], ...rest, spec: SPEC[id as RowId] })),
   );
