@@ -20,6 +20,16 @@ const random = seededRandom('p384');
 const bytes = (value: bigint) => fromHex(value.toString(16).padStart(96, '0')) ?? new Uint8Array();
 const order = BigInt(`0x${ORDER}`);
 const field = BigInt(`0x${FIELD}`);
+const B = 0xb3312fa7e23ee7e4988e056be3f82d19181d9c6efe8141120314088f5013875ac656398d8a2ed19d2a85c8edd3ec2aefn;
+
+function power(base: bigint, exponent: bigint): bigint {
+  let result = 1n;
+  for (let bit = 1n << 384n; bit > 0n; bit >>= 1n) {
+    result = (result * result) % field;
+    if ((exponent & bit) !== 0n) result = (result * base) % field;
+  }
+  return result;
+}
 
 describe('points', () => {
   it('of OpenSSL are on the curve, and OpenSSL takes ours', () => {
@@ -43,6 +53,15 @@ describe('points', () => {
     expect(isOnCurve({ x: bytes(field), y: point.y })).toBe(false);
     expect(isOnCurve({ x: point.x.slice(1), y: point.y })).toBe(false);
     expect(isOnCurve({ x: point.y, y: point.x })).toBe(false);
+  });
+
+  it('are refused when a coordinate is written larger than the field, though it means the same point', () => {
+    // y for x = 2, found with y = (x^3 - 3x + b)^((p+1)/4).
+    const x = 2n;
+    const square = (((x * x * x - 3n * x + B) % field) + field) % field;
+    const y = power(square, (field + 1n) / 4n);
+    expect(isOnCurve({ x: bytes(x), y: bytes(y) })).toBe(true);
+    expect(isOnCurve({ x: bytes(x + field), y: bytes(y) })).toBe(false);
   });
 
   it('of small order on a twisted curve, which would betray the private key, take no part in ECDH', () => {
