@@ -9,6 +9,9 @@ export type Status = 'passed' | 'failed' | 'timedOut' | 'skipped' | 'interrupted
 /** What it means: `flaky` passed on a retry, `broken` could not be judged (harness or environment error). */
 export type Outcome = 'expected' | 'unexpected' | 'flaky' | 'skipped' | 'broken';
 
+/** Code of the error that only says that checks failed; reports leave it out where they show the checks. */
+export const PROMISE_BROKEN = 'SCENARIO_PROMISE_BROKEN';
+
 /** A thrown error, as far as JSON carries it. */
 export interface ReportedError {
   readonly kind: ErrorKind;
@@ -40,8 +43,10 @@ export interface EvidenceItem {
   readonly mediaType: string;
   readonly bytes: number;
   readonly sha256Hex: string;
-  /** The content itself, when it is text of at most 64 KiB; otherwise only the file has it. */
+  /** The content itself, when it is text of at most 64 KiB or a slot timeline; otherwise only the file has it. */
   readonly text?: string;
+  /** The content itself, when it is a picture of at most 256 KiB: what the HTML report shows in place. */
+  readonly base64?: string;
 }
 
 export interface StepRow {
@@ -124,6 +129,8 @@ export interface RunHeader {
 export interface Run extends RunHeader {
   readonly schemaVersion: typeof SCHEMA_VERSION;
   readonly status: 'passed' | 'failed' | 'broken' | 'interrupted';
+  /** The event stream stops before the run's end: the harness was killed, or is still at work. */
+  readonly unfinished?: true;
   readonly exitCode: number;
   readonly durationMs: number;
   readonly hostFacts?: HostFacts;

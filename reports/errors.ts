@@ -1,0 +1,29 @@
+import { type ErrorCatalogue, errorFactory } from '../core/errors.ts';
+
+/** What can go wrong with reports themselves: folders that cannot be written, files that cannot be read back. */
+export const reportErrors = {
+  REPORT_EVENT_MISPLACED: {
+    kind: 'harness',
+    summary: 'An event names a scenario, attempt or step that never started, or comes before its run.',
+  },
+  REPORT_FILE_INVALID: {
+    kind: 'usage',
+    summary: 'A file that was given as run.json or run.jsonl does not follow the schema.',
+  },
+  REPORT_FILE_UNREADABLE: { kind: 'usage', summary: 'A file that was given as run.json or run.jsonl cannot be read.' },
+  REPORT_FOLDER_FOREIGN: {
+    kind: 'usage',
+    summary: 'The report folder holds a file of ours by name that this harness did not write.',
+  },
+  REPORT_FOLDER_UNWRITABLE: { kind: 'environment', summary: 'The report folder cannot be created or written.' },
+  REPORT_VERSION_UNSUPPORTED: {
+    kind: 'usage',
+    summary: 'A run was written by a harness whose results this one does not understand.',
+  },
+  REPORT_WRITE_FAILED: {
+    kind: 'environment',
+    summary: 'A file of the report could not be written after the run had begun, for example on a full disk.',
+  },
+} as const satisfies ErrorCatalogue;
+
+export const reportError = errorFactory(reportErrors);

@@ -1,0 +1,228 @@
+import { createHash } from 'node:crypto';
+import {
+  closeSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  rmSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { join, resolve } from 'node:path';
+import { errorText, isSevHarnessError } from '../../core/errors.ts';
+import { reportError } from '../errors.ts';
+import { type EventLog, openEventLog, parseEventLines } from './jsonl.ts';
+import { type EvidenceItem, SLOT_TIMELINE_TYPE } from './run.ts';
+
+const EVENTS_FILE = 'run.jsonl';
+const ARTIFACTS = 'artifacts';
+/** What a report folder holds by name; all of it is replaced by the next run. */
+const OWN_FILES = [EVENTS_FILE, 'run.json', 'index.html', 'junit.xml'];
+/** Stands in the first bytes of each file above. */
+const OWN_MARK = /sev-harness|"schemaVersion"/;
+
+const INLINE_TEXT_BYTES = 64 * 1024;
+const INLINE_PICTURE_BYTES = 256 * 1024;
+const INLINE_TIMELINE_BYTES = 8 * 1024 * 1024;
+
+export interface Artifact {
+  /** As the reader should know it: `refusal of guest 16`, `console.log`. */
+  readonly name: string;
+  readonly mediaType: string;
+  readonly content: Uint8Array | string;
+  /** Goes in front of the file's name. */
+  readonly scenario?: string;
+}
+
+export interface ReportFolder {
+  /** Absolute. */
+  readonly path: string;
+  readonly events: EventLog;
+  /** Replaces whole files, each in one step: a reader sees the old one or the new one. `REPORT_WRITE_FAILED`. */
+  write(files: ReadonlyMap<string, string>): void;
+  close(): void;
+}
+
+function errorCode(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+}
+
+/** The first bytes of a file as text; `undefined` when there is no such file. */
+function head(path: string): string | undefined {
+  let file: number;
+  try {
+    file = openSync(path, 'r');
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+  try {
+    const bytes = Buffer.alloc(4096);
+    return bytes.toString('utf8', 0, readSync(file, bytes, 0, bytes.length, 0));
+  } finally {
+    closeSync(file);
+  }
+}
+
+function assertOwn(folder: string): void {
+  for (const name of OWN_FILES) {
+    const start = head(join(folder, name));
+    if (start === undefined || start === '' || OWN_MARK.test(start)) continue;
+    throw reportError(
+      'REPORT_FOLDER_FOREIGN',
+      `report folder ${folder} holds a ${name} that sev-harness did not write, and the report would replace it`,
+      { details: { folder, file: name }, hint: 'Give --report a folder of its own.' },
+    );
+  }
+}
+
+/** Removes what an earlier run attached here: only files that its own `run.jsonl` lists and that are still as it wrote them. */
+function removeOldArtifacts(folder: string): void {
+  let listed: EvidenceItem[];
+  try {
+    const { events } = parseEventLines(readFileSync(join(folder, EVENTS_FILE), 'utf8'), EVENTS_FILE);
+    listed = events.flatMap((event) => (event.type === 'evidence' ? [event.evidence] : []));
+  } catch {
+    return;
+  }
+  for (const item of listed) {
+    if (!/^[\w-][\w.-]*$/.test(item.path)) continue;
+    const path = join(folder, ARTIFACTS, item.path);
+    try {
+      if (!lstatSync(path).isFile() || sha256Hex(readFileSync(path)) !== item.sha256Hex) continue;
+      unlinkSync(path);
+    } catch {
+      // Already gone, or not ours to remove any more.
+    }
+  }
+}
+
+function sha256Hex(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
+function replaceFile(folder: string, name: string, content: string): void {
+  const temporary = join(folder, `.${name}.${process.pid}.tmp`);
+  try {
+    writeFileSync(temporary, content, { mode: 0o644 });
+    renameSync(temporary, join(folder, name));
+  } catch (cause) {
+    rmSync(temporary, { force: true });
+    throw reportError('REPORT_WRITE_FAILED', `could not write ${join(folder, name)}: ${errorText(cause)}`, {
+      cause,
+      details: { folder, file: name },
+    });
+  }
+}
+
+/**
+ * Makes a folder ready for one run's report, before the run begins.
+ *
+ * What an earlier run left in it is replaced; nothing else is touched.
+ * `REPORT_FOLDER_UNWRITABLE`, `REPORT_FOLDER_FOREIGN`.
+ */
+export function openReportFolder(folder: string): ReportFolder {
+  const path = resolve(folder);
+  try {
+    mkdirSync(join(path, ARTIFACTS), { recursive: true });
+    assertOwn(path);
+    removeOldArtifacts(path);
+    nextNumbers.clear();
+    replaceFile(join(path, ARTIFACTS), 'probe', '');
+    unlinkSync(join(path, ARTIFACTS, 'probe'));
+    replaceFile(path, EVENTS_FILE, '');
+    const events = openEventLog(join(path, EVENTS_FILE));
+    return {
+      path,
+      events,
+      write: (files) => {
+        for (const [name, content] of files) replaceFile(path, name, content);
+      },
+      close: () => events.close(),
+    };
+  } catch (cause) {
+    if (isSevHarnessError(cause, 'REPORT_FOLDER_FOREIGN')) throw cause;
+    throw reportError('REPORT_FOLDER_UNWRITABLE', `report folder ${path} cannot be written: ${errorText(cause)}`, {
+      cause,
+      details: { folder: path },
+      hint: 'Give --report a folder that this user may create or write.',
+    });
+  }
+}
+
+const EXTENSIONS: Readonly<Record<string, string>> = {
+  'application/json': 'json',
+  'application/octet-stream': 'bin',
+  'application/xml': 'xml',
+  'image/png': 'png',
+  'text/plain': 'txt',
+  'text/xml': 'xml',
+  [SLOT_TIMELINE_TYPE]: 'json',
+};
+
+/** A file name that is safe in a shell, a URL and on any file system, before it is made unique. */
+export function artifactFileName(artifact: Pick<Artifact, 'name' | 'mediaType' | 'scenario'>): {
+  stem: string;
+  extension: string;
+} {
+  const clean = (text: string) =>
+    text
+      .replace(/[^A-Za-z0-9._-]+/g, '-')
+      .replace(/\.{2,}/g, '.')
+      .replace(/^[.-]+|[.-]+$/g, '');
+  const name = clean(artifact.name);
+  const dot = name.lastIndexOf('.');
+  const given = dot > 0 && name.length - dot <= 6 ? name.slice(dot + 1) : undefined;
+  const extension = given ?? EXTENSIONS[artifact.mediaType.split(';')[0] ?? ''] ?? 'bin';
+  const scenario = artifact.scenario === undefined ? '' : clean(artifact.scenario).slice(0, 40);
+  const own = (given === undefined ? name : name.slice(0, dot)).slice(0, 60).replace(/[.-]+$/, '');
+  return { stem: [scenario, own].filter((part) => part !== '').join('-') || 'artifact', extension };
+}
+
+function inlineContent(bytes: Buffer, mediaType: string): Pick<EvidenceItem, 'text' | 'base64'> {
+  if (mediaType === 'image/png')
+    return bytes.length <= INLINE_PICTURE_BYTES ? { base64: bytes.toString('base64') } : {};
+  const limit = mediaType === SLOT_TIMELINE_TYPE ? INLINE_TIMELINE_BYTES : INLINE_TEXT_BYTES;
+  const isText = /^text\/|[/+](?:json|xml|yaml)\b/.test(mediaType);
+  if (!isText || bytes.length > limit) return {};
+  const text = bytes.toString('utf8');
+  return Buffer.from(text, 'utf8').equals(bytes) ? { text } : {};
+}
+
+/** Where the search for a free name goes on, so that a thousand files of one name are not a thousand tries each. */
+const nextNumbers = new Map<string, number>();
+
+/**
+ * Keeps evidence as a file below `artifacts/` of an open report folder, under a name of its own.
+ *
+ * Any process may call it: names are taken by creating them. `REPORT_WRITE_FAILED`.
+ */
+export function attachArtifact(folder: string, artifact: Artifact): EvidenceItem {
+  const bytes = Buffer.from(artifact.content);
+  const { stem, extension } = artifactFileName(artifact);
+  const key = join(folder, `${stem}.${extension}`);
+  for (let number = nextNumbers.get(key) ?? 1; ; number += 1) {
+    const path = `${stem}${number === 1 ? '' : `-${number}`}.${extension}`;
+    try {
+      writeFileSync(join(folder, ARTIFACTS, path), bytes, { flag: 'wx', mode: 0o644 });
+    } catch (cause) {
+      if (errorCode(cause) === 'EEXIST') continue;
+      throw reportError('REPORT_WRITE_FAILED', `could not keep evidence '${artifact.name}': ${errorText(cause)}`, {
+        cause,
+        details: { folder, name: artifact.name },
+      });
+    }
+    nextNumbers.set(key, number + 1);
+    return {
+      path,
+      name: artifact.name,
+      mediaType: artifact.mediaType,
+      bytes: bytes.length,
+      sha256Hex: sha256Hex(bytes),
+      ...inlineContent(bytes, artifact.mediaType),
+    };
+  }
+}

@@ -1,0 +1,172 @@
+import type { CheckRow, Run, ScenarioRow } from './run.ts';
+import { checksOfScenario, countRun, lastAttempt } from './select.ts';
+import { count, list } from './text.ts';
+
+export type Tone = 'passed' | 'flaky' | 'failed' | 'broken' | 'interrupted';
+
+/** A run in words: what every report says first. */
+export interface Verdict {
+  readonly tone: Tone;
+  /** `Passed`, `Flaky`, `Failed`, `Not judged`, `Interrupted`, `Unfinished`. */
+  readonly word: string;
+  /** One sentence with what happened and where. */
+  readonly sentence: string;
+  /** One sentence on what the result is worth: real or emulated host, injected faults. */
+  readonly worth: string;
+  readonly proved: readonly string[];
+  readonly notProved: readonly string[];
+}
+
+/** `fake:naples`, with the generation where it is known. */
+export function hostLabel(run: Pick<Run, 'host' | 'hostFacts'>): string {
+  const generation = run.hostFacts?.generation;
+  return generation === undefined ? run.host : `${run.host} (${generation})`;
+}
+
+function failedChecks(scenario: ScenarioRow): CheckRow[] {
+  return checksOfScenario(scenario).filter((check) => check.outcome === 'failed');
+}
+
+/** Why a scenario is not a plain pass, in a few words; empty when it is. */
+export function scenarioReason(scenario: ScenarioRow): string {
+  switch (scenario.outcome) {
+    case 'expected':
+      return '';
+    case 'flaky':
+      return `passed only on attempt ${scenario.attempts.length}`;
+    case 'skipped':
+      return scenario.reason ?? 'skipped without a reason';
+    case 'unexpected':
+    case 'broken': {
+      const failed = failedChecks(scenario);
+      if (failed.length > 0) {
+        const all = checksOfScenario(scenario).length;
+        return `${failed.length} of ${count(all, 'check')} failed: ${list(failed.map((check) => check.title))}`;
+      }
+      const attempt = lastAttempt(scenario);
+      return attempt?.error?.message ?? scenario.reason ?? statusWords(scenario.status);
+    }
+  }
+}
+
+function statusWords(status: ScenarioRow['status']): string {
+  if (status === 'timedOut') return 'timed out';
+  return status === 'interrupted' ? 'interrupted before it ended' : 'failed without saying why';
+}
+
+function failureSentence(run: Run): string {
+  const failed = run.scenarios.filter((scenario) => scenario.outcome === 'unexpected');
+  const [first] = failed;
+  if (first === undefined) {
+    const error = run.errors.find((each) => each.kind === 'product');
+    return `${hostLabel(run)} failed outside any scenario: ${error?.message ?? 'no error was recorded'}`;
+  }
+  const others = failed.length > 1 ? ` ${count(failed.length - 1, 'more scenario')} failed.` : '';
+  return `On ${hostLabel(run)}, ${first.id} did not hold: ${scenarioReason(first)}.${others}`;
+}
+
+function brokenSentence(run: Run): string {
+  const counts = countRun(run).scenarios;
+  const [error] = run.errors;
+  if (error !== undefined) return `The run could not do its work: ${error.message}`;
+  const broken = run.scenarios.find((scenario) => scenario.outcome === 'broken');
+  if (broken !== undefined) return `${broken.id} could not be judged: ${scenarioReason(broken)}`;
+  if (counts.all === 0) return 'No scenario ran, so nothing was shown.';
+  if (counts.skipped === counts.all) {
+    const reasons = [...new Set(run.scenarios.map((scenario) => scenario.reason ?? 'no reason given'))];
+    return `Nothing was executed: ${counts.all === 1 ? 'the scenario was' : `all ${counts.all} scenarios were`} skipped (${list(reasons, 2)}).`;
+  }
+  if (run.leftBehind.length > 0)
+    return `Cleanup left ${count(run.leftBehind.length, 'thing')} behind on ${hostLabel(run)}.`;
+  return `The harness ended with exit code ${run.exitCode} and recorded no reason.`;
+}
+
+function interruptedSentence(run: Run): string {
+  const ended = run.scenarios.filter((scenario) => scenario.status !== 'interrupted').length;
+  const how = run.unfinished === true ? 'The run was killed or is still going' : 'The run was interrupted';
+  const failed = run.scenarios.filter((scenario) => scenario.outcome === 'unexpected');
+  const tail = failed.length === 0 ? '' : ` ${failureSentence(run)}`;
+  return `${how}: ${ended} of ${count(run.scenarios.length, 'started scenario')} came to an end.${tail}`;
+}
+
+function passedSentence(run: Run): string {
+  const counts = countRun(run);
+  const ran = counts.scenarios.all - counts.scenarios.skipped;
+  const skipped = counts.scenarios.skipped === 0 ? '' : ` ${count(counts.scenarios.skipped, 'scenario')} skipped.`;
+  if (counts.checks.all === 0)
+    return `${count(ran, 'scenario')} ran on ${hostLabel(run)} without a single check.${skipped}`;
+  const unchecked = counts.checks.skipped === 0 ? '' : ` ${count(counts.checks.skipped, 'check')} could not be made.`;
+  const held = `${count(counts.checks.passed, 'check')} in ${count(ran, 'scenario')} held on ${hostLabel(run)}.`;
+  return `${held}${unchecked}${skipped}`;
+}
+
+function flakySentence(run: Run): string {
+  const flaky = run.scenarios.filter((scenario) => scenario.outcome === 'flaky');
+  const names = flaky.map((scenario) => `${scenario.id} (attempt ${scenario.attempts.length})`);
+  return `Everything passed in the end, but not at first: ${list(names)} passed only on a retry. Treat it as unproved.`;
+}
+
+function worth(run: Run): string {
+  const faults =
+    run.faults.length === 0 ? '' : `Injected on purpose: ${list(run.faults)}. This run tests the tests, not a host. `;
+  switch (run.hostFacts?.kind) {
+    case 'emulated':
+      return `${faults}The host is emulated: this says nothing about a real CPU, firmware or kernel.`;
+    case 'real':
+      return `${faults}The host is real: this holds for the machine and the versions named below.`;
+    case undefined:
+      return `${faults}The host never described itself.`;
+  }
+}
+
+/** The checks of a scenario that were not made: one sentence each, or one for many with the same reason. */
+function unchecked(scenario: ScenarioRow): string[] {
+  const byReason = new Map<string, CheckRow[]>();
+  for (const check of checksOfScenario(scenario)) {
+    if (check.outcome !== 'skipped') continue;
+    const because = check.because ?? 'the check was skipped';
+    byReason.set(because, [...(byReason.get(because) ?? []), check]);
+  }
+  return [...byReason].flatMap(([because, checks]) =>
+    checks.length > 3
+      ? [`${checks.length} checks — ${scenario.id}: ${because}`]
+      : checks.map((check) => `${check.title} — ${scenario.id}: ${because}`),
+  );
+}
+
+function notProved(run: Run): string[] {
+  return [
+    ...(run.hostFacts?.notVerified ?? []),
+    ...run.scenarios.flatMap((scenario) => {
+      const reason = scenarioReason(scenario);
+      if (scenario.outcome === 'skipped') return [`${scenario.title} — ${scenario.id} skipped: ${reason}`];
+      const judged = scenario.outcome === 'broken' ? [`${scenario.title} — ${scenario.id} not judged: ${reason}`] : [];
+      return [...judged, ...unchecked(scenario)];
+    }),
+  ];
+}
+
+/** Says a run in words. */
+export function verdictOf(run: Run): Verdict {
+  const proved = run.scenarios
+    .filter((scenario) => scenario.outcome === 'expected' && checksOfScenario(scenario).length > 0)
+    .map((scenario) => `${scenario.title} — ${scenario.id}, ${count(checksOfScenario(scenario).length, 'check')}`);
+  const rest = { worth: worth(run), proved, notProved: notProved(run) };
+  switch (run.status) {
+    case 'passed':
+      return run.scenarios.some((scenario) => scenario.outcome === 'flaky')
+        ? { tone: 'flaky', word: 'Flaky', sentence: flakySentence(run), ...rest }
+        : { tone: 'passed', word: 'Passed', sentence: passedSentence(run), ...rest };
+    case 'failed':
+      return { tone: 'failed', word: 'Failed', sentence: failureSentence(run), ...rest };
+    case 'broken':
+      return { tone: 'broken', word: 'Not judged', sentence: brokenSentence(run), ...rest };
+    case 'interrupted':
+      return {
+        tone: 'interrupted',
+        word: run.unfinished === true ? 'Unfinished' : 'Interrupted',
+        sentence: interruptedSentence(run),
+        ...rest,
+      };
+  }
+}
