@@ -1,0 +1,3 @@
+export type { DiffItem, DiffState, DurationChange, FactChange, RunDiff } from './compare.ts';
+export { diffRuns } from './compare.ts';
+export { formatDiff } from './format.ts';
