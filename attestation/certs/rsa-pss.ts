@@ -63,7 +63,10 @@ export function verifyPss(key: RsaPublicKey, message: Uint8Array, signature: Uin
 /** Why a key cannot be an AMD CA key; `undefined` when it can. */
 export function rsaKeyProblem(key: RsaPublicKey): string | undefined {
   const bits = key.modulus.length * 8;
-  if (key.exponent !== RSA_EXPONENT) return `public exponent ${key.exponent}, expected ${RSA_EXPONENT}`;
+  if (key.exponent !== RSA_EXPONENT) {
+    const shown = key.exponent < 2n ** 32n ? key.exponent : 'of more than 32 bits';
+    return `public exponent ${shown}, expected ${RSA_EXPONENT}`;
+  }
   if (((key.modulus[0] ?? 0) & 0x80) === 0) return `the modulus has fewer than ${bits} bits`;
   if (((key.modulus[key.modulus.length - 1] ?? 0) & 1) === 0) return 'the modulus is even';
   return undefined;
