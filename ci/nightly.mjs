@@ -1,0 +1,27 @@
+#!/usr/bin/env zx
+// One nightly run against a real host: clean up after crashes, run everything, compare with the last good run.
+// Usage: zx ci/nightly.mjs --host URI [--require sev,…] [--report DIR] [--baseline run.json]
+import { $, argv, chalk } from 'zx';
+
+$.verbose = true;
+$.nothrow = true;
+
+const host = argv.host ?? process.env.SEV_HARNESS_HOST;
+if (typeof host !== 'string' || host.startsWith('fake:')) {
+  console.error('error: nightly needs a real host: --host URI');
+  process.exit(3);
+}
+const report = argv.report ?? 'sev-report';
+const main = 'dist/harness/cli/main.js';
+
+const reaped = await $`node ${main} reap --host ${host}`;
+if (reaped.exitCode !== 0) process.exit(reaped.exitCode ?? 2);
+
+const run = await $`node ${main} scenario --host ${host} --require ${argv.require ?? 'sev'} --report ${report}`;
+if (process.env.GITHUB_STEP_SUMMARY)
+  await $`node ${main} report render ${report}/run.json --format github >> ${process.env.GITHUB_STEP_SUMMARY}`;
+if (argv.baseline !== undefined) {
+  const diff = await $`node ${main} report diff ${argv.baseline} ${report}/run.json`;
+  if (diff.exitCode === 1) console.error(chalk.red('Something that held in the baseline does not hold now.'));
+}
+process.exit(run.exitCode ?? 2);

@@ -1,0 +1,157 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { execa } from 'execa';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+/** The compiled program, as users run it. `npm test` builds first. */
+const main = path.resolve(import.meta.dirname, '../../dist/harness/cli/main.js');
+let folder: string;
+
+beforeAll(() => {
+  if (!existsSync(main)) throw new Error('dist/ is missing: run npm run build');
+  folder = mkdtempSync(path.join(tmpdir(), 'sevh-cli-'));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+async function harness(words: readonly string[], env: Record<string, string> = {}) {
+  const result = await execa(process.execPath, [main, ...words], { reject: false, env: { NO_COLOR: '1', ...env } });
+  return { code: result.exitCode, stdout: result.stdout, stderr: result.stderr };
+}
+
+/** The first line says what is wrong; no stack anywhere. */
+function expectOneClearLine(stderr: string, words: RegExp) {
+  const [first = ''] = stderr.split('\n');
+  expect(first).toMatch(/^error: /);
+  expect(first).toMatch(words);
+  expect(stderr).not.toMatch(/^\s+at /m);
+}
+
+describe('help', () => {
+  it.each(['scenario', 'emulate', 'reap', 'faults', 'report'])('of %s shows examples', async (verb) => {
+    const { code, stdout } = await harness([verb, '--help']);
+    expect(code).toBe(0);
+    expect(stdout).toContain('Examples:');
+  });
+});
+
+describe('bad input is one clear line and the right exit code', () => {
+  it.each<[string, string[], number, RegExp]>([
+    ['an unknown verb', ['scenari'], 3, /unknown command 'scenari'/],
+    ['an unknown scenario', ['scenario', 'slot-limt'], 3, /unknown scenario 'slot-limt'/],
+    ['an unknown flag', ['scenario', '--hots', 'x'], 3, /unknown option '--hots'/],
+    ['an unknown profile', ['scenario', '--host', 'fake:napels'], 3, /unknown emulated host 'fake:napels'/],
+    ['an unknown host form', ['scenario', '--host', 'lab7'], 3, /'lab7' is not a host/],
+    ['a driver that the client does not speak', ['scenario', '--host', 'xen:///system'], 3, /xen/],
+    ['a limit that is no number', ['scenario', '--max-guests', 'many'], 3, /--max-guests.*many/],
+    ['a negative limit', ['scenario', '--max-guests=-1'], 3, /--max-guests/],
+    ['an unknown need', ['scenario', '--require', 'sve'], 3, /unknown need 'sve'/],
+    ['an unknown fault', ['scenario', '--fault', 'nope'], 3, /unknown fault 'nope'/],
+    ['a fault on a real host', ['scenario', '--host', 'qemu:///system', '--fault', 'slot-leak-on-kill'], 3, /emulated hosts only/],
+    ['a run that cannot be read', ['report', 'render', '/nonexistent/run.json'], 3, /\/nonexistent\/run.json/],
+    ['an emulated host to reap', ['reap', '--host', 'fake:naples'], 3, /nothing to reap/],
+    ['an unknown profile to emulate', ['emulate', '--profile', 'zen9'], 3, /unknown profile 'zen9'/],
+  ])('%s', async (_, words, expected, text) => {
+    const { code, stdout, stderr } = await harness([...words, ...(words[0] === 'scenario' ? ['--report', path.join(folder, 'bad')] : [])]);
+    expectOneClearLine(stderr, text);
+    expect(code).toBe(expected);
+    expect(stdout).toBe('');
+  });
+
+  it('an unreachable host', async () => {
+    const socket = path.join(folder, 'none.sock');
+    const uri = `qemu+unix:///system?socket=${socket}`;
+    const { code, stderr } = await harness(['scenario', '--host', uri, '--report', path.join(folder, 'unreachable')]);
+    expectOneClearLine(stderr.slice(stderr.indexOf('error:')), /none\.sock/);
+    expect(code).toBe(2);
+  });
+
+  it('a socket whose other side hangs up', async () => {
+    const socket = path.join(folder, 'mute.sock');
+    const server = createServer((peer) => peer.destroy()).listen(socket);
+    try {
+      const uri = `qemu+unix:///system?socket=${socket}`;
+      const { code, stderr } = await harness(['scenario', '--host', uri, '--report', path.join(folder, 'mute')]);
+      expectOneClearLine(stderr.slice(stderr.indexOf('error:')), /closed/);
+      expect(code).toBe(2);
+    } finally {
+      server.close();
+    }
+  });
+
+  it('a report folder that cannot be made', async () => {
+    const file = path.join(folder, 'a-file');
+    writeFileSync(file, '');
+    const { code, stderr } = await harness(['scenario', 'slot-limit', '--report', path.join(file, 'report')]);
+    expectOneClearLine(stderr, /report folder .*a-file/);
+    expect(code).toBe(2);
+  });
+});
+
+describe('scenario', () => {
+  it('runs slot-limit on the emulated Naples host and writes the whole report', async () => {
+    const report = path.join(folder, 'green');
+    const { code, stdout, stderr } = await harness(['scenario', 'slot-limit', '--report', report]);
+    expect(stderr).toContain('slot-limit');
+    expect(code).toBe(0);
+    expect(stdout).toBe('');
+    const run = JSON.parse(readFileSync(path.join(report, 'run.json'), 'utf8'));
+    expect(run).toMatchObject({ status: 'passed', exitCode: 0, hostFacts: { kind: 'emulated', profile: 'naples' } });
+    for (const name of ['index.html', 'junit.xml', 'run.jsonl', 'artifacts']) expect(existsSync(path.join(report, name))).toBe(true);
+  });
+
+  it('renders a finished run to the same bytes', async () => {
+    const report = path.join(folder, 'green');
+    const out = path.join(folder, 'again');
+    for (const source of ['run.json', 'run.jsonl']) {
+      expect((await harness(['report', 'render', path.join(report, source), '--out', out])).code).toBe(0);
+      for (const name of ['index.html', 'junit.xml', 'run.json'])
+        expect(readFileSync(path.join(out, name), 'utf8')).toBe(readFileSync(path.join(report, name), 'utf8'));
+    }
+  });
+
+  it('streams nothing but events on stdout with --json', async () => {
+    const { code, stdout } = await harness(['scenario', 'slot-churn', '--json', '--report', path.join(folder, 'json')]);
+    expect(code).toBe(0);
+    const events = stdout.trim().split('\n').map((line) => JSON.parse(line));
+    expect(events[0].type).toBe('run-started');
+    expect(events.at(-1)).toMatchObject({ type: 'run-finished', exitCode: 0 });
+  });
+
+  it('is not green when nothing executed', async () => {
+    const { code, stderr } = await harness(['scenario', '--host', 'fake:no-sev', '--report', path.join(folder, 'skipped')]);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/needs sev/);
+  });
+
+  it('does not let a required need be skipped', async () => {
+    const words = ['scenario', '--require', 'sev-es', '--report', path.join(folder, 'required')];
+    const { code, stderr } = await harness(words);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/SCENARIO_NEED_UNMET|--require/);
+  });
+
+  it('exits with 1 and names the broken promise under a fault', async () => {
+    const words = ['scenario', 'slot-limit', '--fault', 'limit-off-by-one-down', '--report', path.join(folder, 'red')];
+    const { code, stderr } = await harness(words);
+    expect(code).toBe(1);
+    expect(stderr).toContain('fills-to-limit');
+  });
+
+  it('takes its defaults from the environment', async () => {
+    const { code, stderr } = await harness(['scenario', '--list'], { SEV_HARNESS_HOST: 'nonsense' });
+    expect(code).toBe(0);
+    expect(stderr).toBe('');
+    const bad = await harness(['scenario'], { SEV_HARNESS_HOST: 'nonsense', SEV_HARNESS_REPORT: path.join(folder, 'env') });
+    expect(bad.code).toBe(3);
+    expect(bad.stderr).toContain("'nonsense' is not a host");
+  });
+
+  it('lists scenarios without running any', async () => {
+    const { code, stdout } = await harness(['scenario', '--list', '--json']);
+    expect(code).toBe(0);
+    const ids = (JSON.parse(stdout) as { id: string }[]).map((row) => row.id);
+    expect(ids).toEqual(expect.arrayContaining(['slot-limit', 'slot-churn', 'slot-es-split']));
+  });
+});
