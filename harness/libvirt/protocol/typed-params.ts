@@ -44,18 +44,25 @@ export function writeTypedParam(writer: XdrWriter, param: TypedParam): void {
   writer.int(WIRE_TYPE[param.type]);
   switch (param.type) {
     case 'int':
-      return writer.int(param.value);
+      writer.int(param.value);
+      break;
     case 'uint':
-      return writer.uint(param.value);
+      writer.uint(param.value);
+      break;
     case 'llong':
-      return writer.hyper(param.value);
+      writer.hyper(param.value);
+      break;
     case 'ullong':
-      return writer.uhyper(param.value);
+      writer.uhyper(param.value);
+      break;
     case 'double':
-      return writer.double(param.value);
+      writer.double(param.value);
+      break;
     case 'boolean':
-      return writer.int(param.value ? 1 : 0);
+      writer.int(param.value ? 1 : 0);
+      break;
     case 'string':
-      return writer.string(param.value, STRING_MAX);
+      writer.string(param.value, STRING_MAX);
+      break;
   }
 }

@@ -1,0 +1,10 @@
+export { type ConnectOptions, connect } from './connect.ts';
+export { LibvirtConnection, type NodeInfo, type SevInfo } from './connection.ts';
+export type { ConsoleStream } from './console-stream.ts';
+export { Domain, type DomainInfo } from './domain.ts';
+export type { LifecycleEvent, LifecycleListener } from './lifecycle.ts';
+export * from './remote-error.ts';
+export type { CallOptions } from './rpc/connection.ts';
+export type { DomainState, LifecycleEventName } from './states.ts';
+export { parseLibvirtUri } from './transport/uri.ts';
+export type { TypedParamValue } from './typed-param-record.ts';
