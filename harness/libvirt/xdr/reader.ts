@@ -50,7 +50,8 @@ export class XdrReader {
   /** A copy of `length` bytes, with the padding to four skipped. */
   fixedOpaque(length: number): Uint8Array {
     const start = this.#take(paddedLength(length));
-    return this.#bytes.slice(start, start + length);
+    // Not slice(): on a Node Buffer that would share memory with the message.
+    return new Uint8Array(this.#bytes.subarray(start, start + length));
   }
 
   opaque(maxLength: number): Uint8Array {
