@@ -542,6 +542,14 @@ describe('bounds', () => {
     expect(explanation.summary).toMatch(/^tried 1000 candidates of at most \d{6} and stopped at the limit/);
   });
 
+  test('stops among the single changes already, if the limit is there', async () => {
+    const explanation = await explainLaunch(
+      { measurement: unrelated, context: CONTEXT, tik: new Secret(TIK), guest: GUEST },
+      { maxCandidates: 10 },
+    );
+    expect(explanation).toMatchObject({ outcome: 'unexplained', complete: false, tried: 10 });
+  });
+
   test('rejects with the reason of the signal, and tries nothing more', async () => {
     const controller = new AbortController();
     let last = 0;

@@ -45,6 +45,12 @@ describe('OVMF table', () => {
     ['an entry of 0 bytes, an endless loop', at(sampleOvmf(), 68, 0, 0), 'OVMF_MALFORMED', /says 0$/],
     ['an entry of 17 bytes', at(sampleOvmf(), 68, 17, 0), 'OVMF_MALFORMED', /says 17$/],
     ['an entry longer than the table', at(sampleOvmf(), 68, 200, 0), 'OVMF_MALFORMED', /says 200$/],
+    [
+      'an entry that begins one byte before the table',
+      at(sampleOvmf(), 120, 23, 0),
+      'OVMF_MALFORMED',
+      /must be 18 to 22 bytes long, says 23$/,
+    ],
     ['an entry of 65535 bytes', at(sampleOvmf(), 68, 0xff, 0xff), 'OVMF_MALFORMED', /says 65535$/],
     [
       'a GUID twice',
@@ -163,6 +169,17 @@ describe('SEV metadata', () => {
     [
       'kernel hashes and no page for them',
       () => computeSnpLaunchDigest({ guestFirmware: section(0x1000, 0x1000, 2), vcpus, kernelHashes }),
+      'OVMF_NO_HASHES_TABLE',
+      /no such page/,
+    ],
+    [
+      'kernel hashes that cross the end of their page',
+      () =>
+        computeSnpLaunchDigest({
+          guestFirmware: sampleSnpOvmf(undefined, { hashesArea: [0x80_ff51, 0x400] }),
+          vcpus,
+          kernelHashes,
+        }),
       'OVMF_NO_HASHES_TABLE',
       /no such page/,
     ],

@@ -63,9 +63,13 @@ const SNP_SECTIONS = [
 /** An image with SEV metadata, 0x200 bytes before its end. */
 export function sampleSnpOvmf(
   sections: readonly (readonly [gpa: number, size: number, type: number])[] = SNP_SECTIONS,
-) {
+  options: SampleOvmf = {},
+): Uint8Array {
   const offset = 0x200;
-  const image = sampleOvmf({ more: [{ guid: 'dc886566-984a-4798-a75e-5585a7bf67cc', data: uint32s(offset) }] });
+  const image = sampleOvmf({
+    ...options,
+    more: [{ guid: 'dc886566-984a-4798-a75e-5585a7bf67cc', data: uint32s(offset) }],
+  });
   const metadata = uint32s(0x5645_5341, 16 + 12 * sections.length, 1, sections.length, ...sections.flat());
   image.set(metadata, image.length - offset);
   return image;
