@@ -8,7 +8,7 @@ import { computeLaunchMeasurement, type LaunchContext, parseTik } from '../measu
 import { sampleOvmf } from '../measurement/sample-ovmf.ts';
 import { validateLaunch } from '../validate/launch.ts';
 import { type LaunchEvidence, verifyLaunch } from '../verify/launch.ts';
-import { type ExplainInputs, explainLaunch } from './explain.ts';
+import { type ExplainInputs, explainLaunch } from './launch.ts';
 
 const TIK = Uint8Array.of(201, 113, 87, 245, 62, 178, 99, 231, 144, 55, 208, 121, 190, 77, 166, 243) as Tik;
 const TEK = Uint8Array.of(58, 219, 133, 71, 196, 105, 250, 92, 183, 64, 157, 228, 83, 172, 111, 239) as Tek;
