@@ -80,12 +80,12 @@ describe('what cannot be explained', () => {
     // A few pairs contradict themselves, such as an empty initrd of no kernel hashes.
     expect(announced.at(-1)).toMatchObject({ tried: explanation.tried });
     expect(announced.every(({ total }) => total >= explanation.tried && total < explanation.tried * 1.1)).toBe(true);
-  });
+  }, 30_000);
 
   test('three changes at once are not found', async () => {
     const truth = { key: TEK, context: { buildId: 29 }, vcpus: withVcpus({ count: 5 }) };
     expect(await explain(toBase64(measured(truth)))).toMatchObject({ outcome: 'unexplained' });
-  });
+  }, 30_000);
 
   test.each(['', 'not a measurement', toBase64(new Uint8Array(20)), 'A'.repeat(100_000)])(
     'something that is no measurement at all: %.20s',

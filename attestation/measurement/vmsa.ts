@@ -165,8 +165,12 @@ export function decodeVmsa(page: Uint8Array): DecodedVmsa {
     registers[field.name] = readField(view, field);
     bytes.fill(0, field.offset, field.offset + field.size);
   }
+  const unknownNonZeroOffsets: number[] = [];
   // Whatever is left over has no name here.
-  return { segments, registers, unknownNonZeroOffsets: [...bytes.entries()].flatMap(([at, byte]) => (byte ? at : [])) };
+  bytes.forEach((byte, offset) => {
+    if (byte !== 0) unknownNonZeroOffsets.push(offset);
+  });
+  return { segments, registers, unknownNonZeroOffsets };
 }
 
 const FIELDS = new Map<Register, VmsaField>(VMSA_REGISTERS.map((field) => [field.name, field]));
