@@ -51,6 +51,8 @@ export async function connectSsh(target: Ssh, options: { readOnly: boolean; sign
   const command = target.command ?? 'ssh';
   const child = execa(command, sshArguments(target, options.readOnly), {
     buffer: false,
+    // A process group of its own: Ctrl-C must not cut the connection that cleaning up still needs. ssh ends with our pipes.
+    detached: true,
     encoding: 'buffer',
     reject: false,
     stdin: 'pipe',

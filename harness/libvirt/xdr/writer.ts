@@ -11,26 +11,31 @@ export class XdrWriter {
 
   int(value: number): void {
     if (!Number.isInteger(value) || value < -0x80000000 || value > 0x7fffffff) throw unencodable(`int ${value}`);
-    this.#view.setInt32(this.#grow(4), value);
+    const start = this.#grow(4);
+    this.#view.setInt32(start, value);
   }
 
   uint(value: number): void {
     if (!Number.isInteger(value) || value < 0 || value > 0xffffffff) throw unencodable(`unsigned int ${value}`);
-    this.#view.setUint32(this.#grow(4), value);
+    const start = this.#grow(4);
+    this.#view.setUint32(start, value);
   }
 
   hyper(value: bigint): void {
     if (BigInt.asIntN(64, value) !== value) throw unencodable(`hyper ${value}`);
-    this.#view.setBigInt64(this.#grow(8), value);
+    const start = this.#grow(8);
+    this.#view.setBigInt64(start, value);
   }
 
   uhyper(value: bigint): void {
     if (BigInt.asUintN(64, value) !== value) throw unencodable(`unsigned hyper ${value}`);
-    this.#view.setBigUint64(this.#grow(8), value);
+    const start = this.#grow(8);
+    this.#view.setBigUint64(start, value);
   }
 
   double(value: number): void {
-    this.#view.setFloat64(this.#grow(8), value);
+    const start = this.#grow(8);
+    this.#view.setFloat64(start, value);
   }
 
   bool(value: boolean): void {
@@ -89,7 +94,7 @@ export class XdrWriter {
     this.#bytes.set(value, start);
   }
 
-  /** Reserves zeroed bytes and returns where they begin. */
+  /** Reserves zeroed bytes and returns where they begin. It may replace the view: call it before naming `this.#view`. */
   #grow(byteCount: number): number {
     const start = this.#length;
     const needed = start + byteCount;
