@@ -54,7 +54,7 @@ export const ADVICE: Readonly<Record<Dimension, string>> = {
   'cpu-signature': "Give family, model and stepping of the guest's CPU model (CPUID leaf 1 inside the guest).",
   'vmsa-form':
     'Choose the VMSA form by how the VM was created: legacy VM type, or KVM_SEV_INIT2 (QEMU 9.1 and Linux 6.10 or later).',
-  'sev-features': 'Check for debug-swap: Linux 6.5 to 6.8 turn it on by default, later ones when QEMU asks for it.',
+  'sev-features': 'Check for debug-swap: Linux 6.6 to 6.8 turn it on by default, later ones when QEMU asks for it.',
 };
 
 export function changeGuest(hypothesis: Hypothesis, change: (guest: GuestGuess) => GuestGuess | undefined) {

@@ -38,7 +38,7 @@ describe('CPU signatures', () => {
   });
 
   test('are printed with the names of what has them', () => {
-    expect(formatCpuSignature(0x00a0_0f11)).toBe('0x00a00f11 (25/1/1: EPYC-Milan, Milan B1)');
+    expect(formatCpuSignature(0x00a0_0f11)).toBe('0x00a00f11 (25/1/1: EPYC-Milan, Milan)');
     expect(formatCpuSignature(0x0000_0663)).toBe('0x00000663 (6/6/3)');
   });
 

@@ -47,27 +47,27 @@ export function decodeCpuSignature(signature: number): CpuSku {
  */
 export const KNOWN_CPUS: readonly KnownCpu[] = (
   [
-    [23, 1, 2, 'EPYC', 'EPYC-IBPB', 'Naples B2'],
-    [23, 49, 0, 'EPYC-Rome', 'Rome B0'],
-    [25, 1, 0, 'Milan B0'],
-    [25, 1, 1, 'EPYC-Milan', 'Milan B1'],
-    [25, 1, 2, 'Milan-X B2'],
-    [25, 17, 0, 'EPYC-Genoa', 'Genoa B0'],
-    [25, 17, 1, 'Genoa B1'],
-    [25, 17, 2, 'Genoa-X B2'],
-    [25, 160, 1, 'Bergamo A1'],
-    [25, 160, 2, 'Bergamo and Siena A2'],
+    [23, 1, 2, 'EPYC', 'EPYC-IBPB', 'Naples'],
+    [23, 49, 0, 'EPYC-Rome', 'Rome'],
+    [25, 1, 0, 'Milan'],
+    [25, 1, 1, 'EPYC-Milan', 'Milan'],
+    [25, 1, 2, 'Milan-X'],
+    [25, 17, 0, 'EPYC-Genoa', 'Genoa'],
+    [25, 17, 1, 'Genoa'],
+    [25, 17, 2, 'Genoa-X'],
+    [25, 160, 1, 'Bergamo'],
+    [25, 160, 2, 'Bergamo and Siena'],
     [26, 0, 0, 'EPYC-Turin'],
-    [26, 2, 0, 'Turin C0'],
-    [26, 2, 1, 'Turin C1'],
-    [26, 17, 0, 'Turin Dense B0'],
+    [26, 2, 0, 'Turin'],
+    [26, 2, 1, 'Turin'],
+    [26, 17, 0, 'Turin Dense'],
   ] as const
 ).map(([family, model, stepping, ...names]) => {
   const sku = { family, model, stepping };
   return { ...sku, signature: encodeCpuSignature(sku), names };
 });
 
-/** `0x00a00f11 (25/1/1: EPYC-Milan, Milan B1)`. */
+/** `0x00a00f11 (25/1/1: EPYC-Milan, Milan)`. */
 export function formatCpuSignature(signature: number): string {
   const { family, model, stepping } = decodeCpuSignature(signature);
   const known = KNOWN_CPUS.find((cpu) => cpu.signature === signature);

@@ -95,7 +95,7 @@ export function requireResetEip(guestFirmware: Uint8Array): number {
   throw attestationError(
     'OVMF_NO_RESET_BLOCK',
     `guest firmware names no SEV-ES reset vector: reset block expected in its table, ${resetEip === 0 ? 'found address 0' : 'found none'}`,
-    { hint: 'Use an OVMF build with SEV-ES support (edk2-stable202011 or later) for guests with more than one vCPU.' },
+    { hint: 'Use an OVMF build with SEV-ES support for guests with more than one vCPU.' },
   );
 }
 

@@ -38,7 +38,7 @@ export function parseSnpMetadata(image: Uint8Array): readonly SnpSection[] {
   const { sevMetadataFromEnd } = parseOvmfTable(image);
   if (sevMetadataFromEnd === undefined) {
     throw attestationError('OVMF_NO_SNP_METADATA', 'guest firmware has no SEV metadata, which a SEV-SNP guest needs', {
-      hint: 'Use an OVMF build with SEV-SNP support (edk2-stable202202 or later).',
+      hint: 'Use an OVMF build with SEV-SNP support.',
     });
   }
   const start = image.length - sevMetadataFromEnd;

@@ -7,7 +7,7 @@ export const VMSA_BYTES = 4096;
 export const BSP_RESET_EIP = 0xffff_fff0;
 /** SEV_FEATURES bit 0: set in each page of a SEV-SNP guest. */
 export const SNP_ACTIVE = 0x1;
-/** SEV_FEATURES bit 5: Linux 6.5 to 6.8 set it on their own, later ones when QEMU asks for it. */
+/** SEV_FEATURES bit 5: Linux 6.6 to 6.8 set it on their own, later ones when QEMU asks for it. */
 export const DEBUG_SWAP = 0x20;
 
 /**

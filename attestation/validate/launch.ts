@@ -97,7 +97,7 @@ function checkFirmware(claims: LaunchClaims, minimum: LaunchReferenceValues['min
   const row = {
     id: 'validate.sev-firmware-minimum',
     title: 'the SEV firmware is not older than the minimum',
-    spec: 'SEV API 55766 rev 3.24, section 5.6',
+    spec: 'SEV API 55766 rev 3.24, section 6.5',
   };
   if (minimum === undefined) return skipped(row);
   checkLaunchContext({ buildId: 0, ...minimum, policy: 0 });
