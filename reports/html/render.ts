@@ -75,7 +75,7 @@ function troubles(run: Run): Html {
 function indexRow(scenario: ScenarioRow): Html {
   const checks = checksOfScenario(scenario);
   const failed = checks.filter((check) => check.outcome === 'failed').length;
-  const words = failed > 0 ? `${failed} of ${checks.length} broken` : checks.length === 0 ? 'none' : `${checks.length}`;
+  const words = failed > 0 ? `${failed} of ${checks.length} broken` : checks.length === 0 ? '–' : `${checks.length}`;
   return html`<tr><td>${outcomeMark(scenario)}</td><th scope="row"><a href="#${anchor(scenario.id)}">${scenario.id}</a></th><td class="wide">${scenario.title}</td><td>${words}</td><td class="number">${formatDuration(scenarioDurationMs(scenario))}</td></tr>`;
 }
 
@@ -139,7 +139,7 @@ export function renderHtml(run: Run): string {
 <div class="verdict ${verdict.tone}"><div class="wrap"><p class="verdict-word"><span aria-hidden="true">${signOf(verdict.tone)}</span> ${verdict.word}</p><h1>${verdict.sentence}</h1><p class="worth">${verdict.worth}</p>${unfinished}${provenance(run)}</div></div></header>
 <main class="wrap">
 ${troubles(run)}
-<div class="columns">${sentences('Shown', verdict.proved, 'Nothing.')}${sentences('Not shown', verdict.notProved, 'The host named no gap.')}</div>
+<div class="columns">${sentences('Shown', verdict.proved, 'No scenario held as a whole.')}${sentences('Not shown', verdict.notProved, 'The host named no gap.')}</div>
 <section class="block" id="scenarios"><h2>Scenarios</h2>${scenarioList(run)}</section>
 ${hostFacts(run)}
 </main>

@@ -7,11 +7,11 @@ import {
   type ScenarioRow,
   type StepRow,
 } from '../model/run.ts';
-import { checksOf, evidenceOf, notesOf, stepsOf } from '../model/select.ts';
+import { byTime, checksOf, evidenceOf, notesOf, stepsOf } from '../model/select.ts';
 import { count, formatDuration, formatValue } from '../model/text.ts';
 import { scenarioReason } from '../model/verdict.ts';
 import { renderEvidence, renderTimelines } from './evidence.ts';
-import { mark, outcomeMark } from './marks.ts';
+import { mark, outcomeMark, outcomeTone } from './marks.ts';
 import { type Html, html, nothing, trusted } from './markup.ts';
 
 /** Values longer than this fold. */
@@ -56,15 +56,15 @@ function placedChecks(root: StepRow): PlacedCheck[] {
   const placed = stepsOf(root).flatMap((step) =>
     step.checks.map((check) => ({ check, step: step === root ? undefined : step.title })),
   );
-  return placed.sort((a, b) => rank[a.check.outcome] - rank[b.check.outcome]);
+  return placed.sort((a, b) => rank[a.check.outcome] - rank[b.check.outcome] || byTime(a.check, b.check));
 }
 
 function renderCheck({ check, step }: PlacedCheck): Html {
   const word = { passed: 'held', failed: 'broken', skipped: 'not checked' }[check.outcome];
-  const tone = { passed: 'passed', failed: 'failed', skipped: 'skipped' } as const;
-  return html`<tr class="check ${check.outcome}"><td class="mark" data-label="Result">${mark(tone[check.outcome], word)}</td><th scope="row" data-label="Promise"><span class="promise">${check.title}</span><span class="quiet">${check.id}${
-    step !== undefined && html` · in “${step}”`
-  }</span>${check.because !== undefined && html`<span class="because">${check.because}</span>`}</th><td data-label="Expected">${value(check.expected)}</td><td data-label="Actual">${value(check.actual)}</td><td class="source" data-label="Source">${check.source ?? ''}</td></tr>`;
+  const where = step === undefined ? check.id : `${check.id} · in “${step}”`;
+  return html`<tr class="check ${check.outcome}"><td class="result">${mark(check.outcome, word)}</td><th scope="row"><span class="promise">${check.title}</span>${
+    check.because !== undefined && html`<span class="because">${check.because}</span>`
+  }<span class="quiet">${where}</span>${check.source !== undefined && html`<span class="quiet">Source: ${check.source}</span>`}</th><td data-label="Expected">${value(check.expected)}</td><td data-label="Actual">${value(check.actual)}</td></tr>`;
 }
 
 function renderChecks(root: StepRow): Html {
@@ -78,7 +78,7 @@ function renderChecks(root: StepRow): Html {
     skipped > 0 ? `${skipped} not checked` : '',
     `${checks.length - failed - skipped} held`,
   ].filter((word) => word !== '');
-  return html`<section class="part"><h4>Checks <span class="quiet">${words.join(', ')}</span></h4><table class="checks"><thead><tr><th scope="col">Result</th><th scope="col">Promise</th><th scope="col">Expected</th><th scope="col">Actual</th><th scope="col">Source</th></tr></thead><tbody>${checks.map(renderCheck)}</tbody></table></section>`;
+  return html`<section class="part"><h4>Checks <span class="quiet">${words.join(', ')}</span></h4><table class="checks"><thead><tr><th scope="col">Result</th><th scope="col">Promise</th><th scope="col">Expected</th><th scope="col">Actual</th></tr></thead><tbody>${checks.map(renderCheck)}</tbody></table></section>`;
 }
 
 /** Where in the attempt a step lies, as a thin bar. */
@@ -104,7 +104,7 @@ function renderStep(step: StepRow, attempt: AttemptRow): Html {
   const notes = step.notes.map((note) => html`<p class="note">${note}</p>`);
   const hasBody = step.steps.length > 0 || step.notes.length > 0 || error !== nothing;
   if (!hasBody) return html`<li>${stepLine(step, attempt)}</li>`;
-  const isOpen = step.status !== 'passed' || step.notes.length > 0;
+  const isOpen = step.status !== 'passed';
   return html`<li><details${isOpen && trusted(' open')}><summary>${stepLine(step, attempt)}</summary>${error}${notes}${
     step.steps.length > 0 && html`<ol class="steps">${step.steps.map((child) => renderStep(child, attempt))}</ol>`
   }</details></li>`;
@@ -143,7 +143,7 @@ export function renderScenario(scenario: ScenarioRow, isOpen: boolean): Html {
     scenario.needs.length > 0 ? `needs ${scenario.needs.join(', ')}` : '',
     scenario.attempts.length > 1 ? count(scenario.attempts.length, 'attempt') : '',
   ].filter((part) => part !== '');
-  return html`<article class="scenario ${scenario.outcome}" id="${id}" data-outcome="${scenario.outcome}" aria-labelledby="${id}-name"><details${isOpen && trusted(' open')}><summary><span class="scenario-head">${outcomeMark(scenario)}<h3 id="${id}-name"><span class="scenario-id">${scenario.id}</span> <span class="scenario-title">${scenario.title}</span></h3><span class="number">${formatDuration(durationMs)}</span></span></summary><div class="scenario-body">${
+  return html`<article class="scenario ${outcomeTone(scenario)}" id="${id}" data-outcome="${scenario.outcome}" aria-labelledby="${id}-name"><details${isOpen && trusted(' open')}><summary><span class="scenario-head">${outcomeMark(scenario)}<h3 id="${id}-name"><span class="scenario-id">${scenario.id}</span> <span class="scenario-title">${scenario.title}</span></h3><span class="number">${formatDuration(durationMs)}</span></span></summary><div class="scenario-body">${
     reason !== '' && !isSaidBelow && html`<p class="reason">${reason}</p>`
   }${last !== undefined && renderAttempt(last, id)}${earlier.map(
     (attempt, index) =>

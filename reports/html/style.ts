@@ -33,11 +33,11 @@ summary{cursor:pointer}
 .worth{max-width:52rem;color:var(--quiet)}
 .worth strong{color:var(--ink)}
 .facts{display:grid;grid-template-columns:repeat(auto-fill,minmax(11.5rem,1fr));gap:.9rem 1.5rem;margin:1.4rem 0 0}
-.facts div{min-width:0}.facts dt{color:var(--quiet);font-size:.78rem}.facts dd{margin:0;overflow-wrap:anywhere}
+.facts div{min-width:0}.facts dt{color:var(--quiet);font-size:.78rem;overflow-wrap:anywhere}.facts dd{margin:0;overflow-wrap:anywhere}
 .facts.small{margin-top:.6rem;gap:.5rem 1.5rem}
 .pill{display:inline-block;border:1px solid currentColor;border-radius:1rem;padding:0 .55rem;font-size:.78rem;font-weight:600}
 
-main{padding:1.6rem 0 3rem}
+main.wrap{padding-top:1.8rem;padding-bottom:2rem}
 .columns{display:grid;grid-template-columns:1fr 1fr;gap:1.5rem;margin-bottom:2rem}
 .columns ul,.notes{margin:0;padding-left:1.1rem}.columns li{margin:.25rem 0;overflow-wrap:anywhere}
 .panel{border-top:2px solid var(--line);padding-top:.8rem}
@@ -49,10 +49,10 @@ section.block{margin-bottom:2rem}
 
 table{border-collapse:collapse;width:100%;font-size:.92rem}
 th,td{text-align:left;vertical-align:top;padding:.45rem .7rem .45rem 0;border-bottom:1px solid var(--line);font-weight:400}
-thead th{color:var(--quiet);font-size:.78rem;padding-top:0}
+thead th{color:var(--quiet);font-size:.78rem;padding-top:0;white-space:nowrap}
 td.number{padding-right:.7rem}
 .index td,.index th{padding-top:.35rem;padding-bottom:.35rem}
-.index th{overflow-wrap:anywhere}.index a{font-weight:600;text-decoration:none}.index a:hover{text-decoration:underline}
+.index{margin-bottom:1.2rem}.index tbody th{white-space:nowrap}.index a{font-weight:600;text-decoration:none}.index a:hover{text-decoration:underline}
 .tools{display:flex;gap:.5rem;flex-wrap:wrap;margin:0 0 1rem;align-items:center}
 .tools[hidden]{display:none}
 .tools button,.tools input{font:inherit;font-size:.86rem;color:inherit;background:var(--sheet);border:1px solid var(--line);border-radius:4px;padding:.25rem .65rem}
@@ -68,12 +68,11 @@ td.number{padding-right:.7rem}
 .reason{font-weight:600;margin-bottom:.8rem;overflow-wrap:anywhere}
 .part,.timeline{margin:1.3rem 0 0}
 .meta{color:var(--quiet);font-size:.82rem;margin-top:.8rem;overflow-wrap:anywhere}
-.checks td.mark{width:7rem}.checks th{width:40%}.checks td{overflow-wrap:anywhere;min-width:5rem}
-.checks th span{display:block}.checks .because{margin-top:.25rem;border-left:3px solid var(--tone);padding-left:.6rem}
+.checks{table-layout:fixed}.checks thead th:first-child{width:8.4rem}.checks thead th:nth-child(2){width:50%}.checks td,.checks th{overflow-wrap:anywhere}.checks tbody tr:last-child>*{border-bottom:0}
+.checks th span{display:block}.checks .because{margin:.25rem 0;border-left:3px solid var(--tone);padding-left:.6rem}
 .check.failed .promise{font-weight:650}.check.failed td code,.check.failed .because{color:var(--ink)}
 .check.failed td,.check.failed th{background:color-mix(in srgb,var(--failed) 7%,transparent)}
-.check.failed td.mark{box-shadow:inset 3px 0 0 var(--failed);padding-left:.6rem}
-.source{color:var(--quiet);font-size:.82rem}
+.check.failed td.result{box-shadow:inset 3px 0 0 var(--failed);padding-left:.6rem}
 .long[open]>summary code{display:none}.long summary{list-style-position:outside}
 .error{border:1px solid var(--line);border-left:4px solid var(--failed);border-radius:3px;padding:.7rem .9rem;margin:.4rem 0 1rem;background:var(--page)}
 .error .message{background:none;padding:0;margin:.2rem 0;font-weight:600;font-size:.92em}
@@ -105,7 +104,7 @@ figure{margin-left:0;margin-right:0}
 .timeline .limit{stroke:var(--limit);stroke-width:1.5;stroke-dasharray:6 4}.timeline .limit-name{font-weight:650;font-size:11.5px}
 .grid{stroke:var(--line)}.axis line{stroke:var(--quiet)}
 .refusal path,.refused{stroke:var(--failed);stroke-width:2.2;fill:none}.timeline .refusal text{fill:var(--failed);font-weight:650}
-.killed{stroke:var(--failed);stroke-width:2;fill:none;paint-order:stroke}.open{fill:var(--quiet)}
+.killed{fill:var(--failed);stroke:var(--sheet);stroke-width:1.2}.open{fill:var(--quiet)}
 .peak{fill:var(--ink)}.timeline .peak-name{font-weight:650;paint-order:stroke;stroke:var(--sheet);stroke-width:3px}
 .legend{list-style:none;display:flex;flex-wrap:wrap;gap:.3rem 1.2rem;margin:.5rem 0;padding:0;font-size:.84rem;color:var(--quiet)}
 .legend li{display:flex;gap:.4rem;align-items:center}.swatch{width:22px;height:12px}
@@ -115,7 +114,7 @@ footer{border-top:1px solid var(--line);color:var(--quiet);font-size:.84rem;padd
 @media (max-width:44rem){.wrap{padding:0 1rem}.columns{grid-template-columns:1fr}.scenario-head{grid-template-columns:1fr auto}.scenario h3{grid-row:2;grid-column:1/-1}
 .step-line{grid-template-columns:1.3rem 1fr 4.6rem}.step-bar{display:none}
 .checks thead{position:absolute;left:-999px}.checks tr,.checks td,.checks th{display:block;width:auto}.checks tr{border-bottom:1px solid var(--line);padding:.5rem 0}.checks td,.checks th{border:0;padding:.1rem .5rem}
-.checks td:empty{display:none}.checks td[data-label]:not(.mark)::before{content:attr(data-label) ": ";color:var(--quiet);font-size:.8rem}
+.checks td:empty{display:none}.checks td[data-label]::before{content:attr(data-label) ": ";color:var(--quiet);font-size:.8rem}
 .index .wide{display:none}}
 @media print{:root{color-scheme:light;--page:#fff;--sheet:#fff;--sunk:#f4f4f4;--ink:#000;--quiet:#444;--line:#bbb;--link:#000;--passed:#0b5a36;--failed:#8f1a14;--flaky:#6b4000;--broken:#6b4000;--interrupted:#4b357a;--skipped:#3c4855;--first:#2f7396;--reuse:#8fbfd6;--on-first:#fff;--on-reuse:#000;--field:#f4f4f4;--limit:#000}
 body{font-size:11px}.tools,.skip{display:none}.scenario,.error,figure,tr{break-inside:avoid-page}.scenario{break-inside:auto}pre,.scroll{max-height:none;overflow:visible}.timeline .scroll>svg{min-width:0}

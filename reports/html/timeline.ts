@@ -4,7 +4,7 @@ import { type Html, html, nothing } from './markup.ts';
 import { axisTicks, layoutSlots, type PoolLayout, type SlotBar, type SlotLayout } from './slots.ts';
 
 const WIDTH = 1000;
-const LEFT = 64;
+const LEFT = 76;
 const RIGHT = 984;
 const REFUSAL_ROW = 34;
 /** Beyond these a bar for each guest is noise, and the number of slots in use is drawn instead. */
@@ -13,6 +13,8 @@ const MAX_BARS = 1500;
 const AREA_HEIGHT = 220;
 /** Rows of the table below the picture; the artifact has all of them. */
 const MAX_ROWS = 1500;
+/** Different wordings of refusals that are quoted; the artifact has all of them. */
+const SHOWN_TEXTS = 4;
 /** Refusals nearer to each other than this, in pixels, share a mark. */
 const REFUSAL_GAP = 14;
 
@@ -47,12 +49,12 @@ function drawBar(bar: SlotBar, y: number, height: number, scale: Scale, prefix: 
   const isViolent = bar.guest.end === 'killed' || bar.guest.end === 'crashed';
   const endX = Math.min(scale(bar.endMs), RIGHT);
   const middle = y + height / 2;
-  const arm = Math.min(4, height / 2 - 1);
+  const arm = Math.min(5, height / 2);
   return html`<g><title>${title}</title><rect class="bar ${kind}" x="${px(x)}" y="${px(y)}" width="${px(width)}" height="${px(height)}" rx="${height > 8 ? 2 : 0.5}"/>${
     hasLabel && html`<text class="bar-name" x="${px(x + 5)}" y="${px(middle + 3.6)}">${label}</text>`
   }${
     isViolent &&
-    html`<path class="killed" d="M${px(endX - arm)} ${px(middle - arm)}l${2 * arm} ${2 * arm}m0 ${-2 * arm}l${-2 * arm} ${2 * arm}"/>`
+    html`<path class="killed" d="M${px(endX)} ${px(middle - arm)}l${px(arm)} ${px(arm)}l${px(-arm)} ${px(arm)}l${px(-arm)} ${px(-arm)}z"/>`
   }${bar.guest.endMs === null && html`<path class="open" d="M${px(RIGHT + 1)} ${px(middle - arm)}l${px(arm * 1.4)} ${px(arm)}l${px(-arm * 1.4)} ${px(arm)}z"/>`}</g>`;
 }
 
@@ -177,14 +179,16 @@ function legend(layout: SlotLayout): Html {
   const has = (test: (each: (typeof bars)[number]) => boolean) => bars.some(test);
   const swatch = (kind: string, text: string) =>
     html`<li><svg class="swatch" viewBox="0 0 22 12" aria-hidden="true"><rect class="bar ${kind}" x="0" y="1" width="22" height="10" rx="2"/></svg>${text}</li>`;
-  const cross = (kind: string, text: string) =>
-    html`<li><svg class="swatch" viewBox="0 0 22 12" aria-hidden="true"><path class="${kind}" d="M7 2l8 8m0 -8l-8 8"/></svg>${text}</li>`;
+  const sign = (kind: string, path: string, text: string) =>
+    html`<li><svg class="swatch" viewBox="0 0 22 12" aria-hidden="true"><path class="${kind}" d="${path}"/></svg>${text}</li>`;
   const items = [
     has(({ bar, limit }) => !bar.isReuse && bar.lane < limit) && swatch('first', 'first guest on a slot'),
     has(({ bar, limit }) => bar.isReuse && bar.lane < limit) && swatch('reuse', 'slot came back and was used again'),
     has(({ bar, limit }) => bar.lane >= limit) && swatch('over', 'guest above the limit'),
-    has(({ bar }) => bar.guest.end === 'killed' || bar.guest.end === 'crashed') && cross('killed', 'killed or crashed'),
-    layout.pools.some((pool) => pool.refusals.length > 0) && cross('refused', 'launch refused by the host'),
+    has(({ bar }) => bar.guest.end === 'killed' || bar.guest.end === 'crashed') &&
+      sign('killed', 'M11 1l5 5l-5 5l-5 -5z', 'killed or crashed'),
+    layout.pools.some((pool) => pool.refusals.length > 0) &&
+      sign('refused', 'M7 2l8 8m0 -8l-8 8', 'launch refused by the host'),
     layout.pools.some((pool) => !isDrawnAsBars(pool)) && swatch('usage', 'slots in use (too many for a bar each)'),
   ];
   return html`<ul class="legend">${items}</ul>`;
@@ -195,12 +199,14 @@ function refusalTexts(timeline: SlotTimeline): Html {
   const texts = new Map<string, string[]>();
   for (const refusal of timeline.refusals) texts.set(refusal.text, [...(texts.get(refusal.text) ?? []), refusal.name]);
   if (texts.size === 0) return nothing;
+  const _rest = texts.size - SHOWN_TEXTS;
+  const rest = texts.size - SHOWN_TEXTS;
   return html`<div class="refusal-texts">${[...texts]
-    .slice(0, 20)
+    .slice(0, SHOWN_TEXTS)
     .map(
       ([text, names]) =>
-        html`<p><strong>${names.length === 1 ? `${names[0] ?? ''} was refused` : `${names.length} launches were refused`}</strong> with the host’s own words:</p><pre>${text}</pre>`,
-    )}</div>`;
+        html`<p><strong>${names.length === 1 ? `${names[0] ?? ''} was refused` : `${names.length} launches were refused`}</strong> in the host’s own words:</p><pre>${text}</pre>`,
+    )}${rest > 0 && html`<p class="quiet">${count(rest, 'other wording')}: see the evidence file.</p>`}</div>`;
 }
 
 function table(layout: SlotLayout): Html {

@@ -176,7 +176,7 @@ export function createRunReducer(): RunReducer {
         break;
       }
       case 'check':
-        stepAt(event, event.step).checks.push(event.check);
+        stepAt(event, event.step).checks.push({ ...event.check, atMs: event.atMs });
         break;
       case 'evidence':
         stepAt(event, event.step).evidence.push(event.evidence);

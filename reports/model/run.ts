@@ -34,6 +34,8 @@ export interface CheckRow {
   readonly because?: string;
   /** Where the promise comes from: seed sentence, specification section, or documentation page. */
   readonly source?: string;
+  /** When it was made, in milliseconds since the run started. In `run.json` only: in `run.jsonl` the event says it. */
+  readonly atMs?: number;
 }
 
 export interface EvidenceItem {

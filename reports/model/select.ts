@@ -11,8 +11,16 @@ export function stepsOf(step: StepRow): StepRow[] {
   return steps;
 }
 
+/** Order in which checks were made, as far as their times tell. */
+export function byTime(a: CheckRow, b: CheckRow): number {
+  return (a.atMs ?? 0) - (b.atMs ?? 0);
+}
+
+/** The checks of a step and of all steps inside it, in the order in which they were made. */
 export function checksOf(step: StepRow): CheckRow[] {
-  return stepsOf(step).flatMap((each) => each.checks);
+  return stepsOf(step)
+    .flatMap((each) => each.checks)
+    .sort(byTime);
 }
 
 export function evidenceOf(step: StepRow): EvidenceItem[] {

@@ -11,6 +11,17 @@ export function showable(text: string): string {
   });
 }
 
+/** A value with every string in it mapped, keys included. */
+export function mapStrings<T>(value: T, map: (text: string) => string): T {
+  const visit = (item: unknown): unknown => {
+    if (typeof item === 'string') return map(item);
+    if (Array.isArray(item)) return item.map(visit);
+    if (typeof item !== 'object' || item === null) return item;
+    return Object.fromEntries(Object.entries(item).map(([key, inner]) => [map(key), visit(inner)]));
+  };
+  return visit(value) as T;
+}
+
 /** The same on one line. */
 export function showableLine(text: string): string {
   return showable(text.replaceAll('\r\n', '\n'))
@@ -23,10 +34,20 @@ function needsQuotes(text: string): boolean {
   return text.trim() !== text || text === '' || /^(?:-?\d[\d.eE+-]*|true|false|null|[[{"].*)$/s.test(text);
 }
 
+/** JSON that wraps where lines end: blanks after `,` and `:`, plain keys without quotes. */
+function formatNested(value: JsonValue): string {
+  if (value === null || typeof value !== 'object') return JSON.stringify(value);
+  if (Array.isArray(value)) return `[${value.map(formatNested).join(', ')}]`;
+  const entries = Object.entries(value).filter(([, item]) => item !== undefined) as [string, JsonValue][];
+  const keyOf = (key: string) => (/^[A-Za-z_][\w.-]*$/.test(key) ? key : JSON.stringify(key));
+  return entries.length === 0
+    ? '{}'
+    : `{ ${entries.map(([key, item]) => `${keyOf(key)}: ${formatNested(item)}`).join(', ')} }`;
+}
+
 /** An expected or actual value as people read it. */
 export function formatValue(value: JsonValue): string {
-  if (typeof value === 'string') return needsQuotes(value) ? JSON.stringify(value) : value;
-  return JSON.stringify(value);
+  return typeof value === 'string' && !needsQuotes(value) ? value : formatNested(value);
 }
 
 export function formatDuration(ms: number): string {

@@ -20,7 +20,7 @@ export interface Verdict {
 /** `fake:naples`, with the generation where it is known. */
 export function hostLabel(run: Pick<Run, 'host' | 'hostFacts'>): string {
   const generation = run.hostFacts?.generation;
-  return generation === undefined ? run.host : `${run.host} (${generation})`;
+  return generation === undefined ? run.host : `${run.host}, ${generation}`;
 }
 
 function failedChecks(scenario: ScenarioRow): CheckRow[] {
@@ -113,7 +113,7 @@ function worth(run: Run): string {
     case 'emulated':
       return `${faults}The host is emulated: this says nothing about a real CPU, firmware or kernel.`;
     case 'real':
-      return `${faults}The host is real: this holds for the machine and the versions named below.`;
+      return `${faults}The host is real: what was shown holds for this machine and these versions.`;
     case undefined:
       return `${faults}The host never described itself.`;
   }
@@ -134,16 +134,20 @@ function unchecked(scenario: ScenarioRow): string[] {
   );
 }
 
-function notProved(run: Run): string[] {
-  return [
-    ...(run.hostFacts?.notVerified ?? []),
-    ...run.scenarios.flatMap((scenario) => {
-      const reason = scenarioReason(scenario);
-      if (scenario.outcome === 'skipped') return [`${scenario.title} — ${scenario.id} skipped: ${reason}`];
-      const judged = scenario.outcome === 'broken' ? [`${scenario.title} — ${scenario.id} not judged: ${reason}`] : [];
-      return [...judged, ...unchecked(scenario)];
-    }),
-  ];
+/** What a scenario leaves open. */
+function open(scenario: ScenarioRow): string[] {
+  const whole = (word: string) => `${scenario.title} — ${scenario.id} ${word}${scenarioReason(scenario)}`;
+  switch (scenario.outcome) {
+    case 'skipped':
+      return [whole('skipped: ')];
+    case 'broken':
+      return [whole('not judged: '), ...unchecked(scenario)];
+    case 'flaky':
+      return [whole(''), ...unchecked(scenario)];
+    case 'expected':
+    case 'unexpected':
+      return unchecked(scenario);
+  }
 }
 
 /** Says a run in words. */
@@ -151,7 +155,11 @@ export function verdictOf(run: Run): Verdict {
   const proved = run.scenarios
     .filter((scenario) => scenario.outcome === 'expected' && checksOfScenario(scenario).length > 0)
     .map((scenario) => `${scenario.title} — ${scenario.id}, ${count(checksOfScenario(scenario).length, 'check')}`);
-  const rest = { worth: worth(run), proved, notProved: notProved(run) };
+  const rest = {
+    worth: worth(run),
+    proved,
+    notProved: [...(run.hostFacts?.notVerified ?? []), ...run.scenarios.flatMap(open)],
+  };
   switch (run.status) {
     case 'passed':
       return run.scenarios.some((scenario) => scenario.outcome === 'flaky')

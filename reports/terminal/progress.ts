@@ -2,7 +2,7 @@ import type { RunEvent } from '../model/events.ts';
 import { createRunReducer } from '../model/reduce.ts';
 import type { Outcome, ScenarioRow } from '../model/run.ts';
 import { checksOfScenario, lastAttempt } from '../model/select.ts';
-import { count, formatValue, showableLine } from '../model/text.ts';
+import { count, formatValue, mapStrings, showableLine } from '../model/text.ts';
 import { scenarioReason } from '../model/verdict.ts';
 import { createPaint, durationColumn, type StatusWord, statusColumn } from './paint.ts';
 
@@ -74,7 +74,7 @@ export function createProgress(options: ProgressOptions): Progress {
     clearLive();
     options.write(`${statusColumn(word, paint)} ${text}\n`);
   };
-  const label = (step: LiveStep) => [paint.bold(step.scenario), ...step.path.map(showableLine)].join(paint.dim(' › '));
+  const label = (step: LiveStep) => [paint.bold(step.scenario), ...step.path].join(paint.dim(' › '));
   /** Of each scenario that runs, the innermost open step. */
   const innermost = () => [...open.values()].filter((step) => step.children === 0);
 
@@ -84,7 +84,7 @@ export function createProgress(options: ProgressOptions): Progress {
     if (first === undefined) return clearLive();
     const spin = SPINNER[turns % SPINNER.length] ?? '';
     const more = others.length > 0 ? ` (and ${others.length} more)` : '';
-    const path = [first.scenario, ...first.path.map(showableLine)].join(' › ');
+    const path = [first.scenario, ...first.path].join(' › ');
     const text = `${spin} ${((atMs - first.startMs) / 1000).toFixed(1)}s ${path}${more} · ${finished} done`;
     const fitting = [...text].slice(0, Math.max(10, options.columns() - 1)).join('');
     options.write(`${liveLine === '' ? '' : CLEAR_LINE}${paint.dim(fitting)}`);
@@ -119,7 +119,7 @@ export function createProgress(options: ProgressOptions): Progress {
     const hasFailed = event.error !== undefined || step.failedChecks > 0;
     // Steps inside steps are told only where one went wrong: a scenario may start a thousand guests.
     if (!hasFailed && (options.isTty || step.depth > 1)) return;
-    const why = event.error === undefined ? '' : paint.dim(` ${showableLine(event.error.message)}`);
+    const why = event.error === undefined ? '' : paint.dim(` ${event.error.message}`);
     line(hasFailed ? 'FAIL' : 'PASS', `${durationColumn(event.atMs - step.startMs)} ${label(step)}${why}`);
   };
 
@@ -132,27 +132,29 @@ export function createProgress(options: ProgressOptions): Progress {
     const attempt = row === undefined ? undefined : lastAttempt(row);
     if (row === undefined || attempt === undefined) return;
     const reason = scenarioReason(row);
-    const text = reason === '' ? count(checksOfScenario(row).length, 'check') : showableLine(reason);
+    const text = reason === '' ? count(checksOfScenario(row).length, 'check') : reason;
     line(wordOf(row.outcome, row), `${durationColumn(attempt.durationMs)} ${paint.bold(row.id)} ${paint.dim(text)}`);
   };
 
-  const push = (event: RunEvent) => {
+  const push = (raw: RunEvent) => {
+    if (raw.type === 'evidence') return;
+    // What comes from hosts must not be able to steer the terminal.
+    const event = mapStrings(raw, showableLine);
     reducer.push(event);
     switch (event.type) {
       case 'run-started':
-      case 'evidence':
       case 'run-finished':
         break;
       case 'host-described': {
         const { name, kind, generation, versions } = event.host;
         const parts = [generation, ...Object.entries(versions).map(([what, version]) => `${what} ${version}`)];
-        const known = parts.filter((part) => part !== undefined).map(showableLine);
-        line('HOST', `${paint.bold(showableLine(name))} ${kind}${known.length > 0 ? ` · ${known.join(', ')}` : ''}`);
+        const known = parts.filter((part) => part !== undefined);
+        line('HOST', `${paint.bold(name)} ${kind}${known.length > 0 ? ` · ${known.join(', ')}` : ''}`);
         break;
       }
       case 'scenario-started': {
         startStep(keyOf(event, 0), event.scenario, undefined, undefined, event.atMs);
-        const title = showableLine(event.header.title);
+        const title = event.header.title;
         if (event.attempt > 1) line('RETRY', `${paint.bold(event.scenario)} attempt ${event.attempt}`);
         else if (!options.isTty) line('START', `${paint.bold(event.scenario)} ${title}`);
         break;
@@ -178,20 +180,20 @@ export function createProgress(options: ProgressOptions): Progress {
           expected === undefined ? '' : ` expected ${formatValue(expected)}`,
           actual === undefined ? '' : ` actual ${formatValue(actual)}`,
         ].join('');
-        line('FAIL', `${' '.repeat(11)} ${paint.bold(event.scenario)} ${id}: ${showableLine(`${title}${values}`)}`);
+        line('FAIL', `${' '.repeat(11)} ${paint.bold(event.scenario)} ${id}: ${`${title}${values}`}`);
         break;
       }
       case 'note':
-        line('NOTE', `${' '.repeat(11)} ${paint.bold(event.scenario)} ${showableLine(event.text)}`);
+        line('NOTE', `${' '.repeat(11)} ${paint.bold(event.scenario)} ${event.text}`);
         break;
       case 'scenario-finished':
         finishScenario(event);
         break;
       case 'run-error':
-        line('ERROR', showableLine(event.error.message));
+        line('ERROR', event.error.message);
         break;
       case 'left-behind':
-        line('LEFT', `behind: ${showableLine(event.what)}`);
+        line('LEFT', `behind: ${event.what}`);
         break;
       case 'interrupted':
         line('STOP', 'interrupted');

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import {
   type CheckRow,
   PROMISE_BROKEN,
@@ -7,13 +8,13 @@ import {
   type StepRow,
 } from '../model/run.ts';
 import { countRun, lastAttempt, worstFirst } from '../model/select.ts';
-import { count, formatDuration, formatValue, showable, showableLine } from '../model/text.ts';
+import { count, formatDuration, formatValue, mapStrings, showable, showableLine } from '../model/text.ts';
 import { scenarioReason, type Tone, verdictOf } from '../model/verdict.ts';
 import { createPaint, type Paint } from './paint.ts';
 
 export interface SummaryOptions {
   readonly isColoured?: boolean;
-  /** Where the reports are, as the user would type it. */
+  /** The report folder, as the user would type it. */
   readonly reportPath?: string;
 }
 
@@ -22,7 +23,7 @@ const QUOTED_LINES = 6;
 
 /** One labelled value; further lines stand below the first. */
 function field(label: string, text: string, paint: Paint): string[] {
-  const [first = '', ...rest] = showable(text).split('\n');
+  const [first = '', ...rest] = text.split('\n');
   return [`        ${paint.dim(label.padEnd(9))} ${first}`, ...rest.map((each) => `${' '.repeat(18)}${each}`)];
 }
 
@@ -32,7 +33,7 @@ function errorLines(error: ReportedError, paint: Paint): string[] {
       ? []
       : field('details', JSON.stringify(error.details), paint);
   return [
-    `      ${paint.red('error')} ${error.code === undefined ? '' : `${error.code} `}${paint.dim(`(${error.kind})`)}`,
+    `      ${paint.red('error')} ${error.code === undefined ? '' : `${showableLine(error.code)} `}${paint.dim(`(${error.kind})`)}`,
     ...field('message', error.message, paint),
     ...details,
     ...(error.hint === undefined ? [] : field('hint', error.hint, paint)),
@@ -54,7 +55,8 @@ function evidenceLines(step: StepRow, paint: Paint): string[] {
   return step.evidence.flatMap((item) => {
     const isQuoted = item.mediaType.startsWith('text/plain') && item.text !== undefined;
     const text = isQuoted ? (item.text ?? '').trimEnd() : '';
-    const quoted = text !== '' && text.split('\n').length <= QUOTED_LINES ? field(item.name, text, paint) : [];
+    const quoted =
+      text !== '' && text.split('\n').length <= QUOTED_LINES ? field(showableLine(item.name), text, paint) : [];
     return quoted.length > 0 ? quoted : field('evidence', `artifacts/${item.path}`, paint);
   });
 }
@@ -76,7 +78,7 @@ function stepLines(step: StepRow, path: readonly string[], told: Set<string>, pa
 function scenarioLines(scenario: ScenarioRow, paint: Paint): string[] {
   const attempts = scenario.outcome === 'flaky' ? scenario.attempts.slice(0, -1) : scenario.attempts.slice(-1);
   const word = scenario.outcome === 'broken' ? 'not judged' : scenario.outcome === 'flaky' ? 'flaky' : 'failed';
-  const head = `  ${paint.bold(paint.red(scenario.id))} ${word}: ${showableLine(scenario.title)}`;
+  const head = `  ${paint.bold(paint.red(showableLine(scenario.id)))} ${word}: ${showableLine(scenario.title)}`;
   const where = `    ${paint.dim(`${showableLine(scenario.file)} · ${count(scenario.attempts.length, 'attempt')}`)}`;
   const body = attempts.flatMap((attempt) => [
     ...(scenario.attempts.length > 1
@@ -102,7 +104,9 @@ function tally(parts: readonly (readonly [number, string])[]): string {
 }
 
 /** What a person reads last: the failures again with all they need, then verdict, counts and the report's path. */
-export function renderSummary(run: Run, options: SummaryOptions = {}): string {
+export function renderSummary(stored: Run, options: SummaryOptions = {}): string {
+  // What comes from hosts must not be able to steer the terminal.
+  const run = mapStrings(stored, showable);
   const paint = createPaint(options.isColoured === true);
   const verdict = verdictOf(run);
   const colour = toneColour(verdict.tone, paint);
@@ -114,14 +118,19 @@ export function renderSummary(run: Run, options: SummaryOptions = {}): string {
     ...bad.flatMap((row) => scenarioLines(row, paint)),
     ...run.errors.flatMap((error) => ['', ...errorLines(error, paint)]),
     ...(skipped.length > 0
-      ? ['', ...skipped.map((row) => `  ${paint.cyan('skipped')} ${row.id}: ${showableLine(scenarioReason(row))}`)]
+      ? [
+          '',
+          ...skipped.map(
+            (row) => `  ${paint.cyan('skipped')} ${showableLine(row.id)}: ${showableLine(scenarioReason(row))}`,
+          ),
+        ]
       : []),
     ...(run.leftBehind.length > 0
       ? ['', ...run.leftBehind.map((what) => `  ${paint.red('left behind')} ${showableLine(what)}`)]
       : []),
     '',
     `${paint.bold(colour(verdict.word.toUpperCase()))}  ${showableLine(verdict.sentence)}`,
-    verdict.worth,
+    showableLine(verdict.worth),
     '',
     `${paint.dim('scenarios')}  ${tally([
       [scenarios.expected, 'passed'],
@@ -136,7 +145,9 @@ export function renderSummary(run: Run, options: SummaryOptions = {}): string {
       [checks.skipped, 'skipped'],
     ])}`,
     `${paint.dim('time     ')}  ${formatDuration(run.durationMs)}`,
-    ...(options.reportPath === undefined ? [] : [`${paint.dim('report   ')}  ${options.reportPath}`]),
+    ...(options.reportPath === undefined
+      ? []
+      : [`${paint.dim('report   ')}  ${join(options.reportPath, 'index.html')}`]),
   ];
   return `${lines.join('\n')}\n`;
 }
