@@ -1,0 +1,82 @@
+import { fromBase64 } from '../../../core/bytes.ts';
+import { ERRNO } from '../kernel/errno.ts';
+import type { KvmSev, SevVm } from '../kernel/kvm-sev.ts';
+import { type LaunchMaterial, SEV_STATUS, type SevStatus, sevStatusText } from '../kernel/platform.ts';
+import { cBitPosition, isAtLeast, type Profile } from '../profiles/profile.ts';
+import type { DomainDefinition } from '../state/domain-xml/definition.ts';
+import { requiresEs, type SevLaunchSecurity } from '../state/domain-xml/launch-security.ts';
+import type { QemuVoice } from './texts.ts';
+
+/** The reduction of physical address bits that QEMU reports and libvirt fills in (QEMU, `sev_get_capabilities`). */
+export const REPORTED_REDUCED_PHYS_BITS = 1;
+
+export type LaunchResult =
+  | { readonly ok: true; readonly sev: SevVm | undefined }
+  | { readonly ok: false; readonly stderr: string; readonly outOfSlots: boolean };
+
+/** What QEMU does with a confidential guest before its monitor answers: `sev_kvm_init`, in its order. */
+export function launch(definition: DomainDefinition, profile: Profile, kvm: KvmSev, voice: QemuVoice): LaunchResult {
+  const security = definition.launchSecurity;
+  if (security?.type !== 'sev') return { ok: true, sev: undefined };
+  if (definition.virtType === 'qemu') return failure([notReadyAssertion(profile)]);
+  const refused = checkParameters(security, profile, voice);
+  if (refused !== undefined) return accelFailure([refused], voice);
+
+  const begun = kvm.init(requiresEs(security) ? 'sev_es' : 'sev');
+  if (!begun.ok) {
+    const ret = -ERRNO[begun.errno];
+    const line = `${voice.initFunction}: failed to initialize ret=${ret} ${firmwareError(begun.fwError)}`;
+    return { ...accelFailure([line], voice), outOfSlots: begun.errno === 'EBUSY' };
+  }
+  const started = kvm.launchStart(begun.vm, security.policy, material(security));
+  if (started.status === SEV_STATUS.SUCCESS) return { ok: true, sev: started.vm };
+  // The process exits: KVM's release path runs as for any failed launch.
+  kvm.destroy(started.vm, 'failed-launch');
+  return accelFailure(
+    [
+      `sev_launch_start: LAUNCH_START ret=1 ${firmwareError(started.status)}`,
+      `${voice.initFunction}: failed to create encryption context`,
+    ],
+    voice,
+  );
+}
+
+function checkParameters(security: SevLaunchSecurity, profile: Profile, voice: QemuVoice): string | undefined {
+  const hostCBit = cBitPosition(profile.memoryEncryption);
+  const cBit = security.cbitpos ?? hostCBit;
+  if (cBit !== hostCBit) {
+    return `${voice.initFunction}: cbitpos check failed, host '${hostCBit}' requested '${cBit}'`;
+  }
+  const reduced = security.reducedPhysBits ?? REPORTED_REDUCED_PHYS_BITS;
+  const hasUpperBound = isAtLeast(profile.qemu, [8, 1, 0]);
+  if (reduced >= 1 && (!hasUpperBound || reduced <= 63)) return undefined;
+  const range = hasUpperBound ? 'should be in the range of 1 to 63' : 'it should be >=1';
+  return `${voice.initFunction}: reduced_phys_bits check failed, ${range}, requested '${reduced}'`;
+}
+
+/** QEMU decodes leniently; a text that is no base64 becomes a buffer of another length. */
+function material({ dhCert, session }: SevLaunchSecurity): LaunchMaterial | undefined {
+  if (dhCert === undefined || session === undefined) return undefined;
+  return { dhCert: decode(dhCert), session: decode(session) };
+}
+
+function decode(text: string): Uint8Array {
+  return fromBase64(text.replace(/\s/g, '')) ?? new Uint8Array(0);
+}
+
+function firmwareError(status: SevStatus): string {
+  return `fw_error=${status} '${sevStatusText(status)}'`;
+}
+
+function accelFailure(lines: readonly string[], voice: QemuVoice): LaunchResult & { ok: false } {
+  return failure([...lines, voice.accelFailure].map((line) => voice.accelLine(line)));
+}
+
+function failure(lines: readonly string[]): LaunchResult & { ok: false } {
+  return { ok: false, stderr: lines.join('\n'), outOfSlots: false };
+}
+
+function notReadyAssertion(profile: Profile): string {
+  const place = isAtLeast(profile.qemu, [8, 0, 0]) ? '../../system/vl.c:2783' : '../../softmmu/vl.c:2590';
+  return `qemu-system-x86_64: ${place}: qemu_machine_creation_done: Assertion \`machine->cgs->ready' failed.`;
+}

@@ -1,0 +1,41 @@
+import type { SevVm } from '../kernel/kvm-sev.ts';
+import type { DomainDefinition } from '../state/domain-xml/definition.ts';
+
+/** QEMU's runstate, as far as libvirt's states depend on it. */
+export type RunState = 'prelaunch' | 'running' | 'paused' | 'shutdown';
+
+/** SEV state that `query-sev` prints (qapi/misc-target.json, SevState). */
+export type SevGuestState = 'launch-update' | 'launch-secret' | 'running';
+
+/** Why a process ended, as libvirt can see it. */
+export type ProcessExit = 'terminated' | 'killed';
+
+/** One QEMU on the emulated host. */
+export class QemuProcess {
+  readonly pid: number;
+  readonly definition: DomainDefinition;
+  readonly sev: SevVm | undefined;
+  runState: RunState = 'prelaunch';
+  sevState: SevGuestState = 'launch-secret';
+  nextMonitorId = 10;
+  readonly #onExit: (exit: ProcessExit) => void;
+  #hasExited = false;
+
+  constructor(pid: number, definition: DomainDefinition, sev: SevVm | undefined, onExit: (exit: ProcessExit) => void) {
+    this.pid = pid;
+    this.definition = definition;
+    this.sev = sev;
+    this.#onExit = onExit;
+  }
+
+  get hasExited(): boolean {
+    return this.#hasExited;
+  }
+
+  /** Ends the process once; a second end is ignored. */
+  exit(how: ProcessExit): void {
+    if (this.#hasExited) return;
+    this.#hasExited = true;
+    this.#onExit(how);
+  }
+}

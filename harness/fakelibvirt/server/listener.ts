@@ -1,0 +1,64 @@
+import { createServer, type Server, type Socket } from 'node:net';
+import { errorText } from '../../../core/errors.ts';
+import { fakelibvirtError } from '../errors.ts';
+import { destroyDomain } from '../state/lifecycle.ts';
+import type { Machine } from '../state/machine.ts';
+import { ClientConnection } from './connection.ts';
+import type { Dispatcher } from './dispatch.ts';
+
+/** The emulated libvirtd: accepts clients on a unix socket until it is closed. */
+export class Listener {
+  readonly #server: Server;
+  readonly #connections = new Set<ClientConnection>();
+
+  constructor(machine: Machine, dispatcher: Dispatcher, log: (line: string) => void) {
+    this.#server = createServer((socket: Socket) => {
+      log('connection accepted');
+      const connection = new ClientConnection(socket, machine, dispatcher, log, (closed) => {
+        this.#connections.delete(closed);
+        destroyOwned(machine, closed, log);
+      });
+      this.#connections.add(connection);
+    });
+  }
+
+  /** Throws `EMULATOR_SOCKET_UNUSABLE`. */
+  async listen(socketPath: string): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      const refuse = (error: Error) => reject(unusable(socketPath, error));
+      this.#server.once('error', refuse);
+      this.#server.listen(socketPath, () => {
+        this.#server.off('error', refuse);
+        resolve();
+      });
+    });
+  }
+
+  async close(): Promise<void> {
+    for (const connection of [...this.#connections]) connection.close('the emulated host stops');
+    await new Promise<void>((resolve) => this.#server.close(() => resolve()));
+  }
+}
+
+/** VIR_DOMAIN_START_AUTODESTROY: the guest goes with the connection that started it. */
+function destroyOwned(machine: Machine, owner: ClientConnection, log: (line: string) => void): void {
+  for (const domain of machine.domains.active()) {
+    if (domain.autodestroyOwner !== owner) continue;
+    domain
+      .withJob(() => destroyDomain(machine, domain))
+      .catch((error) => log(`autodestroy of '${domain.name}': ${errorText(error)}`));
+  }
+}
+
+function unusable(socketPath: string, error: Error) {
+  const code = (error as NodeJS.ErrnoException).code ?? '';
+  const hint =
+    code === 'EADDRINUSE'
+      ? 'Another emulated host listens there, or left the socket behind: remove the file or name another path.'
+      : 'Name a socket path in a directory that exists and is writable, at most 107 bytes long.';
+  return fakelibvirtError('EMULATOR_SOCKET_UNUSABLE', `cannot listen on '${socketPath}': ${errorText(error)}`, {
+    details: { socketPath, code },
+    hint,
+    cause: error,
+  });
+}

@@ -1,0 +1,162 @@
+import { leaveHalfStarted, strikeOldestSevGuest } from '../faults/refused-start.ts';
+import { launch } from '../qemu/launch.ts';
+import { type ProcessExit, QemuProcess } from '../qemu/process.ts';
+import { monitorClosedText } from '../qemu/texts.ts';
+import { refusal, systemRefusal } from '../refusal.ts';
+import { DELAY_MS } from './delays.ts';
+import type { Domain } from './domain.ts';
+import type { DomainDefinition } from './domain-xml/definition.ts';
+import { liveTree } from './domain-xml/live.ts';
+import { LIFECYCLE, type LifecycleName } from './events.ts';
+import type { Machine } from './machine.ts';
+import { type DomainState, STATE, STATES } from './states.ts';
+
+export interface StartOptions {
+  readonly isPaused: boolean;
+  readonly autodestroyOwner?: object | undefined;
+  /** Continue from saved memory instead of booting. */
+  readonly isRestore?: boolean;
+}
+
+/** Emits a lifecycle event; `id` where it is not the domain's present one. */
+export function announce(machine: Machine, domain: Domain, name: LifecycleName, id = domain.ref.id): void {
+  if (machine.has('stop-event-lost') && name.startsWith('stopped')) return;
+  const [event, detail] = LIFECYCLE[name];
+  machine.events.emit({ kind: 'lifecycle', domain: { ...domain.ref, id }, event, detail });
+}
+
+export function requireActive(domain: Domain, errorDomain: 'DOMAIN' | 'QEMU' = 'DOMAIN') {
+  const { live } = domain;
+  if (live === undefined) throw refusal('OPERATION_INVALID', errorDomain, 'domain is not running');
+  return live;
+}
+
+/** Starts QEMU for a domain: the guest runs, or stands still when `isPaused`. */
+export async function startDomain(
+  machine: Machine,
+  domain: Domain,
+  definition: DomainDefinition,
+  options: StartOptions,
+): Promise<void> {
+  const id = machine.newDomainId();
+  await machine.clock.sleep(options.isRestore ? DELAY_MS.restore : DELAY_MS.start);
+  try {
+    checkHostFiles(definition);
+  } catch (error) {
+    domain.state = STATES.shutoffFailed;
+    throw error;
+  }
+  const launched = launch(definition, machine.profile, machine.kvm, machine.voice);
+  if (!launched.ok) {
+    machine.appendQemuLog(domain.name, launched.stderr);
+    domain.state = STATES.shutoffFailed;
+    if (launched.outOfSlots) strikeOldestSevGuest(machine);
+    if (launched.outOfSlots && leaveHalfStarted(machine, domain, definition, id)) return;
+    throw refusal('INTERNAL_ERROR', 'QEMU', monitorClosedText(machine.profile.libvirt, domain.name, launched.stderr));
+  }
+  const pid = machine.newPid();
+  const qemu = new QemuProcess(pid, definition, launched.sev, (exit) => onQemuExit(machine, domain, qemu, exit));
+  machine.processes.set(pid, qemu);
+  domain.live = {
+    id,
+    definition,
+    tree: liveTree(definition, id, machine),
+    qemu,
+    startedAtMs: machine.clock.nowMs(),
+    balloonKiB: definition.currentMemoryKiB,
+    pendingPowerButton: 'none',
+  };
+  domain.autodestroyOwner = options.autodestroyOwner;
+  domain.hasNvramFile ||= definition.nvramPath !== undefined;
+  machine.domains.indexId(domain, id);
+  machine.events.emit({ kind: 'agent-lifecycle', domain: domain.ref, state: 2, reason: 1 });
+  announceStart(machine, domain, options);
+}
+
+/** The orders in which libvirt 9.0 sends them, as recorded. */
+function announceStart(machine: Machine, domain: Domain, { isPaused, isRestore }: StartOptions): void {
+  if (isPaused) {
+    domain.state = STATES.pausedUser;
+    announce(machine, domain, isRestore ? 'startedRestored' : 'startedBooted');
+    announce(machine, domain, 'suspendedPaused');
+    return;
+  }
+  runVcpus(domain);
+  if (isRestore) {
+    domain.state = STATES.runningRestored;
+    announce(machine, domain, 'startedRestored');
+    announce(machine, domain, 'resumedFromSnapshot');
+  } else {
+    domain.state = STATES.runningBooted;
+    announce(machine, domain, 'resumedUnpaused');
+    announce(machine, domain, 'startedBooted');
+  }
+}
+
+/** The first run of the vCPUs finishes the launch of an encrypted guest (QEMU, `sev_vm_state_change`). */
+export function runVcpus(domain: Domain): void {
+  const qemu = domain.live?.qemu;
+  if (qemu === undefined) return;
+  qemu.runState = 'running';
+  qemu.sevState = 'running';
+}
+
+function checkHostFiles(definition: DomainDefinition): void {
+  const missing = definition.disks.find(
+    (disk) => disk.type === 'file' && disk.source !== undefined && !isOnHost(disk.source),
+  );
+  if (missing) throw systemRefusal(2, 'STORAGE', `Cannot access storage file '${missing.source}'`);
+  const { loader, usesHugepages } = definition;
+  if (usesHugepages) {
+    throw refusal('INTERNAL_ERROR', 'QEMU', 'hugetlbfs filesystem is not mounted or disabled by administrator config');
+  }
+  if (loader?.type === 'pflash' && definition.nvramPath !== undefined && !isOnHost(loader.path)) {
+    throw refusal('OPERATION_FAILED', 'QEMU', `unable to find any master var store for loader: ${loader.path}`);
+  }
+}
+
+/** The emulated host has whatever file a guest names, except below /nonexistent and /nonexist. */
+function isOnHost(path: string): boolean {
+  return !/^\/nonexist/.test(path);
+}
+
+/** Takes QEMU away from a domain: the state it ends in, and what a transient domain leaves. */
+export function stopped(machine: Machine, domain: Domain, state: DomainState): void {
+  const { live } = domain;
+  if (live === undefined) return;
+  machine.processes.delete(live.qemu.pid);
+  machine.domains.forgetId(live.id);
+  domain.live = undefined;
+  domain.autodestroyOwner = undefined;
+  domain.state = state;
+  if (domain.persistent === undefined) machine.domains.remove(domain);
+}
+
+/** `virDomainDestroy`: QEMU gets SIGTERM, says SHUTDOWN, and is gone. */
+export async function destroyDomain(machine: Machine, domain: Domain): Promise<void> {
+  const live = requireActive(domain);
+  await machine.clock.sleep(DELAY_MS.destroy);
+  if (domain.live !== live) throw refusal('OPERATION_INVALID', 'DOMAIN', 'domain is not running');
+  if (domain.state[0] !== STATE.shutdown) announce(machine, domain, 'shutdownHost');
+  machine.releaseSev(live.qemu.sev, 'stopped');
+  stopped(machine, domain, STATES.shutoffDestroyed);
+  announce(machine, domain, 'stoppedDestroyed');
+}
+
+/** QEMU went without libvirt asking: after SHUTDOWN that is a shutdown, else the guest counts as crashed. */
+function onQemuExit(machine: Machine, domain: Domain, qemu: QemuProcess, exit: ProcessExit): void {
+  const { live } = domain;
+  if (live?.qemu !== qemu) return;
+  machine.releaseSev(qemu.sev, exit === 'killed' ? 'killed' : 'stopped');
+  if (exit === 'terminated') announceShutdown(machine, domain, 'shutdownHost');
+  const wasShutdown = domain.state[0] === STATE.shutdown;
+  stopped(machine, domain, wasShutdown ? STATES.shutoffShutdown : STATES.shutoffCrashed);
+  announce(machine, domain, wasShutdown ? 'stoppedShutdown' : 'stoppedFailed', live.id);
+}
+
+/** QEMU's SHUTDOWN event: the domain is in shutdown until its process is gone. */
+export function announceShutdown(machine: Machine, domain: Domain, name: 'shutdownGuest' | 'shutdownHost'): void {
+  if (domain.state[0] === STATE.shutdown) return;
+  domain.state = STATES.shutdownUnknown;
+  announce(machine, domain, name);
+}

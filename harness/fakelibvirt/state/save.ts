@@ -1,0 +1,66 @@
+import { refusal, systemRefusal } from '../refusal.ts';
+import { DELAY_MS } from './delays.ts';
+import type { Domain } from './domain.ts';
+import type { DomainDefinition } from './domain-xml/definition.ts';
+import { announce, requireActive, startDomain, stopped } from './lifecycle.ts';
+import type { Machine } from './machine.ts';
+import { STATE, STATES } from './states.ts';
+
+/** Directories of the emulated host in which a file can be created. */
+const DIRECTORIES = /^\/(?:tmp|var|root|home|srv|mnt|opt|run|dev\/shm|lab)(?:\/|$)/;
+
+/** QEMU's migration blocker for encrypted guests, as libvirt words it; save, managedsave, dump and migrate meet it. */
+export function assertMigratable(definition: DomainDefinition): void {
+  if (definition.launchSecurity?.type !== 'sev') return;
+  throw refusal('OPERATION_INVALID', 'QEMU', 'cannot migrate domain: SEV: Migration is not implemented');
+}
+
+/** `virDomainSave`: memory into a file of the emulated host, then QEMU ends. */
+export async function saveDomain(machine: Machine, domain: Domain, path: string): Promise<void> {
+  const live = requireActive(domain);
+  assertMigratable(live.definition);
+  const wasRunning = domain.state[0] === STATE.running;
+  if (wasRunning) {
+    live.qemu.runState = 'paused';
+    domain.state = STATES.pausedUser;
+    announce(machine, domain, 'suspendedPaused');
+  }
+  if (!DIRECTORIES.test(path)) {
+    if (wasRunning) {
+      live.qemu.runState = 'running';
+      domain.state = STATES.runningUnpaused;
+      announce(machine, domain, 'resumedUnpaused');
+    }
+    throw systemRefusal(2, 'QEMU', `Failed to create file '${path}'`);
+  }
+  await machine.clock.sleep(DELAY_MS.save);
+  if (domain.live !== live) throw refusal('OPERATION_FAILED', 'QEMU', 'domain is not running');
+  machine.savedImages.set(path, { definition: live.definition, wasRunning });
+  stopped(machine, domain, STATES.shutoffSaved);
+  announce(machine, domain, 'stoppedSaved');
+}
+
+export function managedSavePath(domain: Domain): string {
+  return `/var/lib/libvirt/qemu/save/${domain.name}.save`;
+}
+
+export async function managedSaveDomain(machine: Machine, domain: Domain): Promise<void> {
+  requireActive(domain);
+  if (domain.persistent === undefined) {
+    throw refusal('OPERATION_INVALID', 'QEMU', 'cannot do managed save for transient domain');
+  }
+  const path = managedSavePath(domain);
+  await saveDomain(machine, domain, path);
+  domain.managedSave = machine.savedImages.get(path);
+}
+
+/** `virDomainRestore`: the domain of a saved file runs again; without a definition of its own it is transient. */
+export async function restoreDomain(machine: Machine, path: string): Promise<void> {
+  const image = machine.savedImages.get(path);
+  if (image === undefined) throw systemRefusal(2, 'QEMU', `Failed to open file '${path}'`);
+  const { definition } = image;
+  const domain = machine.domains.claim(definition.name, definition.uuid, true);
+  await domain.withJob(() =>
+    startDomain(machine, domain, definition, { isPaused: !image.wasRunning, isRestore: true }),
+  );
+}
