@@ -33,7 +33,7 @@ function remoteCommand(target: Ssh, readOnly: boolean): string {
   const nc = quote(target.netcat ?? 'nc');
   const socket = quote(target.socket ?? (readOnly ? `${SYSTEM_SOCKET}-ro` : SYSTEM_SOCKET));
   // Some netcats stay after the end of their input unless they have -q0, others do not know it.
-  const netcat = `if ${nc} -q 2>&1 | grep -q "requires an argument"; then q=-q0; else q=; fi; exec ${nc} $q -U ${socket}`;
+  const netcat = `if ${nc} -q 2>&1 </dev/null | grep -q "requires an argument"; then q=-q0; else q=; fi; exec ${nc} $q -U ${socket}`;
   const script = {
     native: helper,
     netcat,

@@ -15,16 +15,16 @@ export async function connectTcp(
     return { peer: `libvirt at tcp ${host}:${port}`, input: socket, output: socket, destroy: () => socket.destroy() };
   } catch (error) {
     signal.throwIfAborted();
-    throw libvirtError('LIBVIRT_CONNECT', `cannot connect to '${target.uri}': ${host}:${port}: ${tcpReason(error)}`, {
+    throw libvirtError('LIBVIRT_CONNECT', `cannot connect to '${target.uri}': ${host}:${port}: ${failureText(error)}`, {
       cause: error,
       hint: 'libvirtd listens on TCP only when started for it (libvirtd-tcp.socket); qemu+ssh:// needs no such port.',
     });
   }
 }
 
-/** A connection failure in words; several addresses of one name fail as one `AggregateError` without a text. */
-export function tcpReason(error: unknown): string {
-  if (error instanceof AggregateError) return error.errors.map(tcpReason).join('; ');
+/** A connection failure in words, as one line; several addresses of one name fail as one `AggregateError` without a text. */
+export function failureText(error: unknown): string {
+  if (error instanceof AggregateError) return error.errors.map(failureText).join('; ');
   switch ((error as NodeJS.ErrnoException).code) {
     case 'ECONNREFUSED':
       return 'nobody is listening';
@@ -35,6 +35,12 @@ export function tcpReason(error: unknown): string {
     case 'ENETUNREACH':
       return 'the host cannot be reached';
     default:
-      return errorText(error);
+      return tlsReason(error) ?? errorText(error).trim();
   }
+}
+
+/** OpenSSL's own words; its whole text spans lines and names its source files. */
+function tlsReason(error: unknown): string | undefined {
+  const { code, reason } = error as { code?: string; reason?: unknown };
+  return code?.startsWith('ERR_SSL_') && typeof reason === 'string' ? reason : undefined;
 }

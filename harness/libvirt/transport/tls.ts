@@ -6,7 +6,7 @@ import { connect, type TLSSocket } from 'node:tls';
 import { errorText } from '../../../core/errors.ts';
 import { libvirtError } from '../errors.ts';
 import { openSocket } from './socket.ts';
-import { tcpReason } from './tcp.ts';
+import { failureText } from './tcp.ts';
 import type { Transport } from './transport.ts';
 import type { TlsTarget } from './uri.ts';
 
@@ -63,7 +63,7 @@ export async function connectTls(target: TlsTarget & { uri: string }, signal: Ab
     signal.throwIfAborted();
     const hint =
       'Check that libvirtd listens for TLS there, and that its certificate names this host and is signed by the CA.';
-    throw fail(`${host}:${port}: ${tcpReason(error)}`, hint, error);
+    throw fail(`${host}:${port}: ${failureText(error)}`, hint, error);
   }
   try {
     await accepted(socket, signal);
@@ -74,7 +74,7 @@ export async function connectTls(target: TlsTarget & { uri: string }, signal: Ab
       cert === undefined ? `we have none (looked at ${places.map((place) => place.cert).join(', ')})` : 'sent';
     const hint =
       'The daemon must trust the CA of the client certificate and, where it has tls_allowed_dn_list, list its name.';
-    throw fail(`${host}:${port} refused our client certificate, ${sent}: ${errorText(error)}`, hint, error);
+    throw fail(`${host}:${port} refused our client certificate, ${sent}: ${failureText(error)}`, hint, error);
   }
   return { peer: `libvirt at tls ${host}:${port}`, input: socket, output: socket, destroy: () => socket.destroy() };
 }

@@ -1,7 +1,7 @@
 import { connect } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
-import { errorText } from '../../../core/errors.ts';
+import { errorText, type SevHarnessError } from '../../../core/errors.ts';
 import { libvirtError } from '../errors.ts';
 import { openSocket } from './socket.ts';
 import type { Transport } from './transport.ts';
@@ -12,6 +12,11 @@ export interface UnixTarget {
   readonly session: boolean;
   readonly socket: string | undefined;
   readonly mode: SocketMode;
+}
+
+interface SocketFailure {
+  readonly path: string;
+  readonly error: NodeJS.ErrnoException;
 }
 
 /** Where the daemons listen, in the order in which we try. */
@@ -38,7 +43,7 @@ export async function connectUnix(
   options: { readOnly: boolean; signal: AbortSignal; env: NodeJS.ProcessEnv },
 ): Promise<Transport> {
   const paths = socketPaths(target, options.readOnly, options.env);
-  const failures: { path: string; error: NodeJS.ErrnoException }[] = [];
+  const failures: SocketFailure[] = [];
   for (const socketPath of paths) {
     try {
       const socket = await openSocket(connect(socketPath), 'connect', options.signal);
@@ -53,13 +58,16 @@ export async function connectUnix(
       failures.push({ path: socketPath, error: error as NodeJS.ErrnoException });
     }
   }
+  throw unixFailure(target, failures);
+}
+
+/** What each socket answered, in one error. */
+export function unixFailure(target: UnixTarget, failures: readonly SocketFailure[]): SevHarnessError {
   const tried = failures.map((failure) => `${failure.path}: ${reason(failure.error)}`).join('; ');
-  throw libvirtError('LIBVIRT_CONNECT', `cannot connect to '${target.uri}': ${tried}`, {
+  const codes = failures.map((failure) => failure.error.code ?? '');
+  return libvirtError('LIBVIRT_CONNECT', `cannot connect to '${target.uri}': ${tried}`, {
     details: { paths: failures.map((failure) => ({ path: failure.path, errno: failure.error.code })) },
-    hint: hint(
-      target,
-      failures.map((failure) => failure.error.code ?? ''),
-    ),
+    hint: hint(target, codes),
     cause: failures[0]?.error,
   });
 }
