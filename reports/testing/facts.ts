@@ -20,7 +20,6 @@ export const naples: HostFacts = {
 };
 
 export const genoa: HostFacts = {
-  ...naples,
   name: 'qemu+ssh://lab7/system',
   uri: 'qemu+ssh://lab7/system',
   kind: 'real',
