@@ -63,6 +63,7 @@ export class Channel {
         output.uncork();
       });
     }
+    this.#decoder.expect(frame.program);
     output.write(encodeFrame(frame));
   }
 

@@ -22,6 +22,8 @@ function cut(bytes: Uint8Array, places: readonly number[]): Buffer[] {
 
 function decodeAll(chunks: readonly Uint8Array[]): Frame[] {
   const decoder = new FrameDecoder();
+  decoder.expect(qemuProgram);
+  decoder.expect(emulatorProgram);
   return chunks.flatMap((chunk) => [...decoder.push(chunk)]);
 }
 
@@ -97,8 +99,8 @@ describe('frames', () => {
   });
 
   it.each([
-    ['an unknown program', { program: 0x20008088 }, /unknown program 0x20008088/],
-    ['an unknown version', { version: 2 }, /version 2 of program 0x20008086, this client speaks version 1/],
+    ['a program that was not called', { program: 0x20008088 }, /program 0x20008088, which we have not called/],
+    ['an unknown version', { version: 2 }, /version 2 of program 0x20008086, we speak version 1/],
     ['a call', { type: 0 }, /type 0/],
     ['file descriptors', { type: 5 }, /type 5/],
     ['a type that is not defined', { type: 99 }, /type 99/],

@@ -1,6 +1,6 @@
 import { libvirtError } from '../errors.ts';
 import { keepaliveProgram, MESSAGE_STATUS, MESSAGE_TYPE, type Program } from '../protocol/codec.ts';
-import { emulatorProgram, MESSAGE_MAX, qemuProgram, remoteProgram } from '../protocol/libvirt.gen.ts';
+import { MESSAGE_MAX, remoteProgram } from '../protocol/libvirt.gen.ts';
 
 /** One message: the header fields of virnetprotocol.x and the XDR bytes behind them. */
 export interface Frame {
@@ -22,10 +22,6 @@ export const FRAME_MAX_BYTES = LENGTH_BYTES + MESSAGE_MAX;
 /** What a server may send to us; a call is ours to make, and a frame with file descriptors cannot reach Node. */
 const RECEIVED_TYPES: ReadonlySet<number> = new Set([MESSAGE_TYPE.reply, MESSAGE_TYPE.message, MESSAGE_TYPE.stream]);
 const STATUSES: ReadonlySet<number> = new Set(Object.values(MESSAGE_STATUS));
-
-const PROGRAMS: ReadonlyMap<number, Program> = new Map(
-  [remoteProgram, qemuProgram, emulatorProgram, keepaliveProgram].map((program) => [program.id, program]),
-);
 
 /** The bytes of one message. Throws `XDR_UNENCODABLE` when it is longer than libvirt accepts. */
 export function encodeFrame(frame: Frame): Uint8Array {
@@ -53,12 +49,18 @@ export function encodeFrame(frame: Frame): Uint8Array {
  * a rule throws `LIBVIRT_PROTOCOL`, as soon as its header is there; after that the decoder must not be used again.
  */
 export class FrameDecoder {
+  readonly #programs = new Map<number, Program>([keepaliveProgram, remoteProgram].map((each) => [each.id, each]));
   #waiting = new Uint8Array(0);
   #waitingLength = 0;
 
   /** How many bytes of an incomplete message have arrived. */
   get waitingBytes(): number {
     return this.#waitingLength;
+  }
+
+  /** Lets messages of another program in, because we have called one of its procedures. */
+  expect(program: Program): void {
+    if (!this.#programs.has(program.id)) this.#programs.set(program.id, program);
   }
 
   /** The messages that `chunk` completes. Their bodies stay valid; `chunk` must not be changed afterwards. */
@@ -74,7 +76,7 @@ export class FrameDecoder {
       if (left < LENGTH_BYTES) break;
       const length = checkedLength(view.getUint32(start));
       if (left < FRAME_MIN_BYTES) break;
-      const header = readHeader(view, start);
+      const header = readHeader(view, start, this.#programs);
       if (left < length) break;
       start += length;
       yield { ...header, body: data.subarray(start - length + FRAME_MIN_BYTES, start) };
@@ -105,15 +107,13 @@ function checkedLength(length: number): number {
   return length;
 }
 
-function readHeader(view: DataView, start: number): Omit<Frame, 'body'> {
+function readHeader(view: DataView, start: number, programs: ReadonlyMap<number, Program>): Omit<Frame, 'body'> {
   const id = view.getUint32(start + 4);
   const version = view.getUint32(start + 8);
-  const program = PROGRAMS.get(id);
-  if (program === undefined) throw protocolError(`a message of the unknown program 0x${id.toString(16)}`);
+  const program = programs.get(id);
+  if (program === undefined) throw protocolError(`a message of program 0x${id.toString(16)}, which we have not called`);
   if (program.version !== version) {
-    throw protocolError(
-      `version ${version} of program 0x${id.toString(16)}, this client speaks version ${program.version}`,
-    );
+    throw protocolError(`version ${version} of program 0x${id.toString(16)}, we speak version ${program.version}`);
   }
   const procedure = view.getInt32(start + 12);
   const type = view.getUint32(start + 16);
