@@ -1,4 +1,5 @@
-const builtinsWithIo = '^(node:)?(fs|fs/promises|net|tls|http|https|http2|dns|dgram|child_process|worker_threads|cluster|os)$';
+const builtinsWithIo =
+  '^(node:)?(fs|fs/promises|net|tls|http|https|http2|dns|dgram|child_process|worker_threads|cluster|os)$';
 const test = '\\.(test|real\\.test|vectors\\.test)\\.ts$';
 
 /** @type {import('dependency-cruiser').IConfiguration} */
@@ -35,7 +36,10 @@ module.exports = {
       name: 'renderers-know-only-the-model',
       severity: 'error',
       from: { path: '^reports/(html|junit|terminal|github|tap|diff)/', pathNot: test },
-      to: { path: '^(attestation|harness|scenarios|ci|bench)/|^reports/(?!model/|errors\\.ts)', pathNot: '^reports/(html|junit|terminal|github|tap|diff)/' },
+      to: {
+        path: '^(attestation|harness|scenarios|ci|bench)/|^reports/(?!model/|errors\\.ts)',
+        pathNot: '^reports/(html|junit|terminal|github|tap|diff)/',
+      },
     },
     {
       name: 'renderers-do-not-know-each-other',

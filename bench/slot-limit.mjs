@@ -35,7 +35,9 @@ function wholeProcess() {
       empty.push(processMs(['-e', '0']));
     }
     const [ms, emptyMs] = [median(scenario), median(empty)];
-    console.log(`slot-limit, whole process: ${ms.toFixed(0)} ms, ${(ms / emptyMs).toFixed(1)} times an empty Node process`);
+    console.log(
+      `slot-limit, whole process: ${ms.toFixed(0)} ms, ${(ms / emptyMs).toFixed(1)} times an empty Node process`,
+    );
     console.log(`  ${(ms / WHOLE_PROCESS_GOAL_MS).toFixed(2)} of the goal of ${WHOLE_PROCESS_GOAL_MS} ms`);
   } finally {
     rmSync(folder, { recursive: true, force: true });
@@ -65,12 +67,15 @@ async function growth() {
   /** @type {Map<number, number[]>} */
   const times = new Map(sizes.map((size) => [size, []]));
   await fillMs(15);
-  for (let round = 0; round < ROUNDS; round++) for (const size of sizes) times.get(size)?.push((await fillMs(size)) / size);
+  for (let round = 0; round < ROUNDS; round++)
+    for (const size of sizes) times.get(size)?.push((await fillMs(size)) / size);
   const base = median(times.get(15) ?? []);
   for (const size of sizes) {
     const ratio = median(times.get(size) ?? []) / base;
     const verdict = ratio <= GROWTH_GOAL ? 'within' : 'OVER';
-    console.log(`${String(size).padStart(5)} slots: ${ratio.toFixed(2)} times the time of 15 slots, slot by slot (${verdict} the goal of ${GROWTH_GOAL})`);
+    console.log(
+      `${String(size).padStart(5)} slots: ${ratio.toFixed(2)} times the time of 15 slots, slot by slot (${verdict} the goal of ${GROWTH_GOAL})`,
+    );
   }
 }
 

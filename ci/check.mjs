@@ -33,7 +33,8 @@ async function boundaries() {
     return `dependency-cruiser gave no result: ${output.stderr}`;
   }
   const { violations, totalCruised } = result.summary;
-  if (totalCruised < MODULE_FLOOR) return `only ${totalCruised} modules were looked at, expected at least ${MODULE_FLOOR}`;
+  if (totalCruised < MODULE_FLOOR)
+    return `only ${totalCruised} modules were looked at, expected at least ${MODULE_FLOOR}`;
   if (violations.length === 0) return undefined;
   return violations
     .map((/** @type {{ rule: { name: string }, from: string, to: string }} */ violation) => {

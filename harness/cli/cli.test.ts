@@ -48,12 +48,20 @@ describe('bad input is one clear line and the right exit code', () => {
     ['a negative limit', ['scenario', '--max-guests=-1'], 3, /--max-guests/],
     ['an unknown need', ['scenario', '--require', 'sve'], 3, /unknown need 'sve'/],
     ['an unknown fault', ['scenario', '--fault', 'nope'], 3, /unknown fault 'nope'/],
-    ['a fault on a real host', ['scenario', '--host', 'qemu:///system', '--fault', 'slot-leak-on-kill'], 3, /emulated hosts only/],
+    [
+      'a fault on a real host',
+      ['scenario', '--host', 'qemu:///system', '--fault', 'slot-leak-on-kill'],
+      3,
+      /emulated hosts only/,
+    ],
     ['a run that cannot be read', ['report', 'render', '/nonexistent/run.json'], 3, /\/nonexistent\/run.json/],
     ['an emulated host to reap', ['reap', '--host', 'fake:naples'], 3, /nothing to reap/],
     ['an unknown profile to emulate', ['emulate', '--profile', 'zen9'], 3, /unknown profile 'zen9'/],
   ])('%s', async (_, words, expected, text) => {
-    const { code, stdout, stderr } = await harness([...words, ...(words[0] === 'scenario' ? ['--report', path.join(folder, 'bad')] : [])]);
+    const { code, stdout, stderr } = await harness([
+      ...words,
+      ...(words[0] === 'scenario' ? ['--report', path.join(folder, 'bad')] : []),
+    ]);
     expectOneClearLine(stderr, text);
     expect(code).toBe(expected);
     expect(stdout).toBe('');
@@ -98,7 +106,8 @@ describe('scenario', () => {
     expect(stdout).toBe('');
     const run = JSON.parse(readFileSync(path.join(report, 'run.json'), 'utf8'));
     expect(run).toMatchObject({ status: 'passed', exitCode: 0, hostFacts: { kind: 'emulated', profile: 'naples' } });
-    for (const name of ['index.html', 'junit.xml', 'run.jsonl', 'artifacts']) expect(existsSync(path.join(report, name))).toBe(true);
+    for (const name of ['index.html', 'junit.xml', 'run.jsonl', 'artifacts'])
+      expect(existsSync(path.join(report, name))).toBe(true);
   });
 
   it('renders a finished run to the same bytes', async () => {
@@ -114,13 +123,22 @@ describe('scenario', () => {
   it('streams nothing but events on stdout with --json', async () => {
     const { code, stdout } = await harness(['scenario', 'slot-churn', '--json', '--report', path.join(folder, 'json')]);
     expect(code).toBe(0);
-    const events = stdout.trim().split('\n').map((line) => JSON.parse(line));
+    const events = stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
     expect(events[0].type).toBe('run-started');
     expect(events.at(-1)).toMatchObject({ type: 'run-finished', exitCode: 0 });
   });
 
   it('is not green when nothing executed', async () => {
-    const { code, stderr } = await harness(['scenario', '--host', 'fake:no-sev', '--report', path.join(folder, 'skipped')]);
+    const { code, stderr } = await harness([
+      'scenario',
+      '--host',
+      'fake:no-sev',
+      '--report',
+      path.join(folder, 'skipped'),
+    ]);
     expect(code).toBe(2);
     expect(stderr).toMatch(/needs sev/);
   });
@@ -143,7 +161,10 @@ describe('scenario', () => {
     const { code, stderr } = await harness(['scenario', '--list'], { SEV_HARNESS_HOST: 'nonsense' });
     expect(code).toBe(0);
     expect(stderr).toBe('');
-    const bad = await harness(['scenario'], { SEV_HARNESS_HOST: 'nonsense', SEV_HARNESS_REPORT: path.join(folder, 'env') });
+    const bad = await harness(['scenario'], {
+      SEV_HARNESS_HOST: 'nonsense',
+      SEV_HARNESS_REPORT: path.join(folder, 'env'),
+    });
     expect(bad.code).toBe(3);
     expect(bad.stderr).toContain("'nonsense' is not a host");
   });

@@ -45,7 +45,8 @@ async function runUntilFilling() {
     if (event.type === 'step-started' && /^fill all/.test(event.title)) break;
   }
   run.stdout.resume();
-  while ((await names()).filter((name) => name.startsWith('sevh-')).length < 5) await new Promise((r) => setTimeout(r, 5));
+  while ((await names()).filter((name) => name.startsWith('sevh-')).length < 5)
+    await new Promise((r) => setTimeout(r, 5));
   return { run, report, printed };
 }
 

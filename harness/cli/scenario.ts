@@ -67,7 +67,7 @@ export async function scenarioVerb(ids: readonly string[], options: ScenarioOpti
   emitNow({
     type: 'run-started',
     schemaVersion: SCHEMA_VERSION,
-    run: runHeader(owner.runId, startedAtMs, ids, options),
+    run: runHeader(owner.runId, startedAtMs, options),
   });
   const settings: ScenarioSettings = {
     owner,
@@ -130,11 +130,11 @@ function refuseBadOptions(host: HostName, options: ScenarioOptions): void {
     });
 }
 
-function runHeader(runId: string, startedAtMs: number, ids: readonly string[], options: ScenarioOptions): RunHeader {
+function runHeader(runId: string, startedAtMs: number, options: ScenarioOptions): RunHeader {
   return {
     runId,
     startedAt: new Date(startedAtMs).toISOString(),
-    command: ['sev-harness', 'scenario', ...ids, ...process.argv.slice(2).filter((word) => word.startsWith('-'))],
+    command: ['sev-harness', ...process.argv.slice(2)],
     harnessVersion: harnessVersion(),
     nodeVersion: process.versions.node,
     platform: `${platform()} ${release()} ${arch()}`,
@@ -145,11 +145,7 @@ function runHeader(runId: string, startedAtMs: number, ids: readonly string[], o
 }
 
 /** Connects once before any scenario, so that an unusable host is one clear error. */
-async function describeHost(
-  name: HostName,
-  signal: AbortSignal,
-  emit: (event: UntimedEvent) => void,
-): Promise<void> {
+async function describeHost(name: HostName, signal: AbortSignal, emit: (event: UntimedEvent) => void): Promise<void> {
   await using host = await openHost(name, { signal });
   emit({ type: 'host-described', host: hostFactsOf(host, await readSevFacts(host)) });
 }

@@ -2,6 +2,7 @@ import { errorText, isSevHarnessError } from '../../core/errors.ts';
 import type { SlotTimeline } from '../../reports/model/run.ts';
 import { harnessError } from '../errors.ts';
 import type { ScenarioContext } from '../fixtures/scenario.ts';
+import { findQemu } from '../host/qemu-process.ts';
 import { type Refusal, refusalOf } from '../host/refusal.ts';
 import { type Domain, isNoDomain, isRemoteError, type LibvirtConnection } from '../libvirt/index.ts';
 import { guestName } from './ownership.ts';
@@ -16,8 +17,12 @@ export interface RunningGuest {
   currentState(): Promise<string>;
   /** Destroys it and returns when the host no longer lists it. */
   stop(): Promise<void>;
-  /** Kills its QEMU with SIGKILL, as the kernel's OOM killer would, and returns when the host has noticed. */
-  kill(): Promise<void>;
+  /**
+   * Kills its QEMU with SIGKILL, as the kernel's OOM killer would, and returns when the host has noticed.
+   *
+   * Returns the reason when the process is out of our reach; the guest then still runs.
+   */
+  kill(): Promise<{ readonly outOfReach: string } | undefined>;
 }
 
 /** What the host answered to a launch. */
@@ -117,27 +122,14 @@ export class GuestLauncher {
         ended('stopped');
       },
       kill: async () => {
-        const pid = await this.#qemuPid(spec.name);
-        await host.shell.kill(pid);
+        const found = await findQemu(host, spec.name);
+        if ('outOfReach' in found) return found;
+        await host.shell.kill(found.pid);
         await waitUntilGone(host.connection, spec.name, signal);
         ended('killed');
+        return undefined;
       },
     };
-  }
-
-  async #qemuPid(name: string): Promise<number> {
-    const file = `/run/libvirt/qemu/${name}.pid`;
-    const reading = await this.#context.host.shell.readFile(file);
-    const pid = reading.outcome === 'read' ? Number(Buffer.from(reading.bytes).toString().trim()) : Number.NaN;
-    if (!Number.isInteger(pid) || pid <= 1)
-      throw harnessError(
-        'HOST_FACT_UNREADABLE',
-        `cannot find the QEMU process of guest ${name}: ${file} is ${reading.outcome}`,
-        {
-          hint: 'libvirt keeps the pid there for qemu:///system; the harness must be able to read it on the host.',
-        },
-      );
-    return pid;
   }
 
   #destroyQuietly(name: string): Promise<void> {

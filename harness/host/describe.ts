@@ -14,7 +14,7 @@ export function hostFactsOf(host: Host, facts: SevFacts): HostFacts {
     uri: host.connection.uri,
     kind: host.kind,
     hostname: facts.hostname,
-    ...(profile === undefined ? {} : { profile: profile.name, generation: profile.title }),
+    ...(profile === undefined ? {} : { profile: profile.name, generation: profile.cpu.brand }),
     versions: { ...facts.versions, ...firmwareVersions(profile) },
     capabilities: NEEDS.filter((need) => capabilities[need].met),
     facts: factLines(facts),
