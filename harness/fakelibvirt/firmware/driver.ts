@@ -1,0 +1,66 @@
+import type { SecureProcessor } from './processor.ts';
+import { type Refusal, type Reply, SEV_STATUS, type SevStatus } from './status.ts';
+
+/**
+ * The kernel's driver for the Secure Processor (drivers/crypto/ccp/sev-dev.c), as KVM calls it.
+ *
+ * It brings the firmware up when the first guest comes, and executes WBINVD on every core before each DF_FLUSH.
+ */
+export class SevDriver {
+  readonly processor: SecureProcessor;
+  readonly #wantsEs: boolean;
+
+  /** `wantsEs` when kvm_amd has SEV-ES on: INIT then asks for it, with a trusted memory region. */
+  constructor(processor: SecureProcessor, wantsEs: boolean) {
+    this.processor = processor;
+    this.#wantsEs = wantsEs;
+  }
+
+  get guestCount(): number {
+    const reply = this.processor.platform.status();
+    return reply.status === SEV_STATUS.SUCCESS ? reply.guestCount : 0;
+  }
+
+  /** INIT and the flush that makes the ASIDs usable; nothing when the firmware is up. */
+  init(): SevStatus {
+    const { platform } = this.processor;
+    const current = platform.status();
+    if (current.status === SEV_STATUS.SUCCESS && current.state !== 'UNINIT') return SEV_STATUS.SUCCESS;
+    const { status } = platform.init(this.#wantsEs ? { es: { trustedRegion: 'allocated' } } : {});
+    return status === SEV_STATUS.SUCCESS ? this.dfFlush() : status;
+  }
+
+  launchStart(
+    policy: number,
+    material?: { readonly dhCert: Uint8Array; readonly session: Uint8Array },
+  ): Reply<{ readonly handle: number }> {
+    return this.processor.launch.start({ policy, ...material });
+  }
+
+  activate(handle: number, asid: number): SevStatus {
+    return this.processor.guests.activate(handle, asid).status;
+  }
+
+  launchFinish(handle: number): SevStatus {
+    return this.processor.launch.finish(handle).status;
+  }
+
+  deactivate(handle: number): SevStatus {
+    return this.processor.guests.deactivate(handle).status;
+  }
+
+  dfFlush(): SevStatus {
+    this.processor.writeBack();
+    return this.processor.platform.dfFlush().status;
+  }
+
+  decommission(handle: number): SevStatus {
+    return this.processor.guests.decommission(handle).status;
+  }
+
+  /** SEV_PDH_CERT_EXPORT: brings the firmware up first, as the driver does. */
+  exportChain(): ReturnType<SecureProcessor['platform']['pdhCertExport']> {
+    const status = this.init();
+    return status === SEV_STATUS.SUCCESS ? this.processor.platform.pdhCertExport() : ({ status } satisfies Refusal);
+  }
+}
