@@ -53,6 +53,8 @@ export interface SevPlatform {
   init(): SevStatus;
   launchStart(policy: number, material: LaunchMaterial | undefined): LaunchStartResult;
   activate(handle: number, asid: number): SevStatus;
+  /** The 48 bytes of LAUNCH_MEASURE: measurement and nonce; undefined for a handle that is not there. */
+  launchMeasure(handle: number): Uint8Array | undefined;
   launchFinish(handle: number): SevStatus;
   deactivate(handle: number): SevStatus;
   dfFlush(): SevStatus;

@@ -6,10 +6,13 @@ import { refusal, systemRefusal } from '../refusal.ts';
 import { DELAY_MS } from './delays.ts';
 import type { Domain } from './domain.ts';
 import type { DomainDefinition } from './domain-xml/definition.ts';
+import { deviceElements } from './domain-xml/devices.ts';
 import { liveTree } from './domain-xml/live.ts';
 import { LIFECYCLE, type LifecycleName } from './events.ts';
+import { isOnHost } from './host-paths.ts';
 import type { Machine } from './machine.ts';
 import { type DomainState, STATE, STATES } from './states.ts';
+import { attribute, child } from './xml/tree.ts';
 
 export interface StartOptions {
   readonly isPaused: boolean;
@@ -69,8 +72,16 @@ export async function startDomain(
   domain.autodestroyOwner = options.autodestroyOwner;
   domain.hasNvramFile ||= definition.nvramPath !== undefined;
   machine.domains.indexId(domain, id);
-  machine.events.emit({ kind: 'agent-lifecycle', domain: domain.ref, state: 2, reason: 1 });
+  if (hasAgentChannel(definition))
+    machine.events.emit({ kind: 'agent-lifecycle', domain: domain.ref, state: 2, reason: 1 });
   announceStart(machine, domain, options);
+}
+
+const AGENT_CHANNEL = 'org.qemu.guest_agent.0';
+
+/** Only then does libvirt speak of the agent; no emulated guest runs one. */
+function hasAgentChannel({ tree }: DomainDefinition): boolean {
+  return deviceElements(tree, 'channel').some((one) => attribute(child(one, 'target'), 'name') === AGENT_CHANNEL);
 }
 
 /** The orders in which libvirt 9.0 sends them, as recorded. */
@@ -113,11 +124,6 @@ function checkHostFiles(definition: DomainDefinition): void {
   if (loader?.type === 'pflash' && definition.nvramPath !== undefined && !isOnHost(loader.path)) {
     throw refusal('OPERATION_FAILED', 'QEMU', `unable to find any master var store for loader: ${loader.path}`);
   }
-}
-
-/** The emulated host has whatever file a guest names, except below /nonexistent and /nonexist. */
-function isOnHost(path: string): boolean {
-  return !/^\/nonexist/.test(path);
 }
 
 /** Takes QEMU away from a domain: the state it ends in, and what a transient domain leaves. */

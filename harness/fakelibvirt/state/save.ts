@@ -2,12 +2,10 @@ import { refusal, systemRefusal } from '../refusal.ts';
 import { DELAY_MS } from './delays.ts';
 import type { Domain } from './domain.ts';
 import type { DomainDefinition } from './domain-xml/definition.ts';
+import { canCreateFile } from './host-paths.ts';
 import { announce, requireActive, startDomain, stopped } from './lifecycle.ts';
 import type { Machine } from './machine.ts';
 import { STATE, STATES } from './states.ts';
-
-/** Directories of the emulated host in which a file can be created. */
-const DIRECTORIES = /^\/(?:tmp|var|root|home|srv|mnt|opt|run|dev\/shm|lab)(?:\/|$)/;
 
 /** QEMU's migration blocker for encrypted guests, as libvirt words it; save, managedsave, dump and migrate meet it. */
 export function assertMigratable(definition: DomainDefinition): void {
@@ -25,7 +23,7 @@ export async function saveDomain(machine: Machine, domain: Domain, path: string)
     domain.state = STATES.pausedUser;
     announce(machine, domain, 'suspendedPaused');
   }
-  if (!DIRECTORIES.test(path)) {
+  if (!canCreateFile(path)) {
     if (wasRunning) {
       live.qemu.runState = 'running';
       domain.state = STATES.runningUnpaused;

@@ -1,9 +1,9 @@
 import { cBitPosition, isAtLeast, type Profile } from '../../profiles/profile.ts';
 import { REPORTED_REDUCED_PHYS_BITS } from '../../qemu/launch.ts';
 import { libvirtOffersSev } from '../../state/domain-xml/validate.ts';
+import { advertisedLimits, chipIdBase64 } from '../../state/sev-info.ts';
 import { formatXml } from '../../state/xml/format.ts';
 import { element, type XmlElement } from '../../state/xml/tree.ts';
-import { advertisedLimits, chipIdBase64 } from '../handlers/sev-info.ts';
 import { CPU_MODELS, isKnownModel, isUsableModel } from './cpu-models.ts';
 
 export interface DomainCapabilitiesQuery {

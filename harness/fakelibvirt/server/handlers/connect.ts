@@ -2,10 +2,10 @@ import { versionNumber } from '../../profiles/profile.ts';
 import { refusal, systemRefusal, unsupportedFlags } from '../../refusal.ts';
 import { canonicalMachine, EMULATOR, isSupportedMachine, maxCpus } from '../../state/domain-xml/machines.ts';
 import { libvirtOffersSev } from '../../state/domain-xml/validate.ts';
+import { sevInfo } from '../../state/sev-info.ts';
 import type { RemoteHandlers } from '../dispatch.ts';
 import { formatCapabilities } from '../documents/capabilities.ts';
 import { formatDomainCapabilities } from '../documents/domain-capabilities.ts';
-import { sevInfo } from './sev-info.ts';
 
 const AUTH_NONE = 0;
 const OPEN_READ_ONLY = 1;

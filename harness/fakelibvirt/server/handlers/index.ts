@@ -1,11 +1,20 @@
-import type { EmulatorHandlers, QemuHandlers, RemoteHandlers } from '../dispatch.ts';
+import type { QemuHandlers, RemoteHandlers } from '../dispatch.ts';
 import { connectHandlers } from './connect.ts';
 import { domainDefineHandlers } from './domain-define.ts';
+import { domainDeviceHandlers } from './domain-devices.ts';
 import { domainInfoHandlers } from './domain-info.ts';
 import { domainLookupHandlers } from './domain-lookup.ts';
 import { domainPowerHandlers } from './domain-power.ts';
+import { domainSaveHandlers } from './domain-save.ts';
+import { domainSecurityHandlers } from './domain-security.ts';
+import { domainStatsHandlers } from './domain-stats.ts';
 import { eventHandlers, monitorEventHandlers } from './events.ts';
+import { monitorHandlers } from './monitor.ts';
 import { nodeHandlers } from './node.ts';
+import { snapshotHandlers } from './snapshots.ts';
+import { streamHandlers } from './streams.ts';
+
+export { emulatorHandlers } from './emulator.ts';
 
 export const remoteHandlers: RemoteHandlers = {
   ...connectHandlers,
@@ -14,9 +23,13 @@ export const remoteHandlers: RemoteHandlers = {
   ...domainDefineHandlers,
   ...domainPowerHandlers,
   ...domainInfoHandlers,
+  ...domainSaveHandlers,
+  ...domainSecurityHandlers,
+  ...domainStatsHandlers,
+  ...domainDeviceHandlers,
+  ...snapshotHandlers,
+  ...streamHandlers,
   ...eventHandlers,
 };
 
-export const qemuHandlers: QemuHandlers = { ...monitorEventHandlers };
-
-export const emulatorHandlers: EmulatorHandlers = {};
+export const qemuHandlers: QemuHandlers = { ...monitorHandlers, ...monitorEventHandlers };

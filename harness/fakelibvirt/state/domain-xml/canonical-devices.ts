@@ -1,4 +1,4 @@
-import { attribute, child, element, elements, isElement, type XmlElement } from '../xml/tree.ts';
+import { attribute, child, element, elements, insertAfter, isElement, type XmlElement } from '../xml/tree.ts';
 import type { DomainDefinition } from './definition.ts';
 import { parseDisk } from './devices.ts';
 import { isQ35 } from './machines.ts';
@@ -158,15 +158,20 @@ function canonicalControllers(
 
 /** Locally administered, in QEMU's range, and the same each time for one guest. */
 function canonicalInterface(source: XmlElement, index: number, { uuid }: Facts): XmlElement {
-  if (child(source, 'mac')) return source;
-  const seed = uuid.replaceAll('-', '');
-  const bytes = [
-    seed.slice(26, 28),
-    seed.slice(28, 30),
-    (Number.parseInt(seed.slice(30), 16) ^ index).toString(16).padStart(2, '0'),
-  ];
-  const mac = element('mac', { address: `52:54:00:${bytes.join(':')}` });
-  return { ...source, children: [mac, ...source.children] };
+  const added: XmlElement[] = [];
+  if (!child(source, 'mac')) {
+    const seed = uuid.replaceAll('-', '');
+    const last = (Number.parseInt(seed.slice(30), 16) ^ index).toString(16).padStart(2, '0');
+    const address = ['52:54:00', seed.slice(26, 28), seed.slice(28, 30), last].join(':');
+    added.push(element('mac', { address }));
+  }
+  const children = [...added, ...source.children];
+  if (!child(source, 'model') && attribute(source, 'type') !== 'hostdev') {
+    const full = { ...source, children };
+    insertAfter(full, ['mac', 'source', 'virtualport', 'target'], element('model', { type: 'rtl8139' }));
+    return full;
+  }
+  return { ...source, children };
 }
 
 function canonicalSerial(source: XmlElement, index: number): XmlElement {
@@ -227,7 +232,7 @@ function canonicalGraphics(source: XmlElement): XmlElement {
 
 function canonicalVideos(given: readonly XmlElement[], hasGraphics: boolean): XmlElement[] {
   const videos =
-    given.length === 0 && hasGraphics ? [element('video', {}, [element('model', { type: 'vga' })])] : given;
+    given.length === 0 && hasGraphics ? [element('video', {}, [element('model', { type: 'cirrus' })])] : given;
   return videos.map((one, index) => {
     const model = child(one, 'model');
     const type = attribute(model, 'type') ?? 'vga';

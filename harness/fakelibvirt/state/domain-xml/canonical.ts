@@ -125,7 +125,7 @@ function canonicalOs(root: XmlElement, facts: Facts): XmlElement {
   const loader = child(os, 'loader');
   const isReadonlyFlash = attribute(loader, 'type') === 'pflash' && attribute(loader, 'readonly') === 'yes';
   const isStateless = attribute(loader, 'stateless') === 'yes';
-  if ((isReadonlyFlash || attribute(source, 'firmware') === 'efi') && !isStateless) addNvram(os, facts.name);
+  if (isReadonlyFlash && !isStateless) addNvram(os, facts.name);
   const hasBootOrder = elements(child(root, 'devices') ?? element('devices')).some((device) => child(device, 'boot'));
   if (!child(os, 'boot') && !hasBootOrder)
     insertAfter(os, OS_ORDER.slice(0, OS_ORDER.indexOf('boot')), element('boot', { dev: 'hd' }));

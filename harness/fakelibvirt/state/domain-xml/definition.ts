@@ -46,7 +46,11 @@ export interface DomainDefinition {
 
 /** Parses a domain's XML as `virDomainDefParseXML` and the QEMU driver's post-parse and validation do, in their order. */
 export function parseDefinition(xml: string, profile: Profile, newUuid: () => string): DomainDefinition {
-  const root = parseXml(xml, 'domain_definition');
+  return readDefinition(parseXml(xml, 'domain_definition'), profile, newUuid);
+}
+
+/** The same for a tree that is already there. */
+export function readDefinition(root: XmlElement, profile: Profile, newUuid: () => string): DomainDefinition {
   if (root.name !== 'domain') {
     throw refusal('XML_ERROR', 'XML', `expecting root element of 'domain', not '${root.name}'`);
   }

@@ -65,7 +65,13 @@ export function parseDisk(disk: XmlElement): Disk {
 }
 
 export function parseInterfaces(root: XmlElement): void {
-  for (const one of deviceElements(root, 'interface')) requiredEnumAttribute(one, 'type', INTERFACE_TYPES);
+  for (const one of deviceElements(root, 'interface')) {
+    requiredEnumAttribute(one, 'type', INTERFACE_TYPES);
+    const address = attribute(child(one, 'mac'), 'address');
+    if (address !== undefined && !/^[0-9a-fA-F]{1,2}(:[0-9a-fA-F]{1,2}){5}$/.test(address)) {
+      throw refusal('XML_ERROR', 'DOMAIN', `unable to parse mac address '${address}'`);
+    }
+  }
 }
 
 /** Whether a device sits on virtio, by the place where its kind says so. */

@@ -9,6 +9,7 @@ import {
   elements,
   insertAfter,
   isElement,
+  text,
   type XmlElement,
 } from '../xml/tree.ts';
 import type { DomainDefinition } from './definition.ts';
@@ -64,7 +65,10 @@ export function liveTree(definition: DomainDefinition, id: number, machine: Mach
     ];
     insertAfter(tree, before, element('resource', {}, [element('partition', {}, ['/machine'])]));
   }
+  pickFirmware(tree, definition);
+  markCpuChecked(tree);
   addAliases(tree, id);
+  openGraphics(tree, id);
   addTerminals(tree, id);
   fillLaunchSecurity(tree, definition, machine);
   if (!child(tree, 'seclabel')) {
@@ -116,6 +120,53 @@ function controllerAlias(controller: XmlElement): string {
   }
   if ((type === 'usb' || type === 'sata' || type === 'ide') && index === '0') return type === 'sata' ? 'ide' : type;
   return `${type}${index}`;
+}
+
+const FIRMWARE_DIRECTORY = '/usr/share/OVMF';
+
+/** The images that the firmware descriptors of Debian 12 choose, and the template for the variables. */
+function pickFirmware(tree: XmlElement, definition: DomainDefinition): void {
+  const os = child(tree, 'os');
+  if (os === undefined) return;
+  const isSev = definition.launchSecurity !== undefined;
+  if (attribute(os, 'firmware') === 'efi') {
+    os.attributes.delete('firmware');
+    const suffix = isSev ? '' : '.ms';
+    const secure = isSev ? undefined : 'yes';
+    const path = `/var/lib/libvirt/qemu/nvram/${definition.name}_VARS.fd`;
+    const loader = element('loader', { readonly: 'yes', secure, type: 'pflash' }, [
+      `${FIRMWARE_DIRECTORY}/OVMF_CODE_4M${suffix}.fd`,
+    ]);
+    const nvram = element('nvram', { template: `${FIRMWARE_DIRECTORY}/OVMF_VARS_4M${suffix}.fd` }, [path]);
+    os.children.splice(
+      0,
+      os.children.length,
+      ...os.children.filter((node) => !isElement(node) || !['firmware', 'loader', 'nvram'].includes(node.name)),
+    );
+    insertAfter(os, ['type'], nvram);
+    insertAfter(os, ['type'], loader);
+    return;
+  }
+  const nvram = child(os, 'nvram');
+  const loader = child(os, 'loader');
+  if (nvram && loader && !nvram.attributes.has('template')) {
+    nvram.attributes.set('template', (text(loader) ?? '').replace('_CODE', '_VARS').replace('.secboot', ''));
+  }
+}
+
+/** What libvirt found the guest's CPU to be; the features it lists there are not reproduced. */
+function markCpuChecked(tree: XmlElement): void {
+  const cpu = child(tree, 'cpu');
+  if (attribute(cpu, 'mode') === 'custom') cpu?.attributes.set('check', 'full');
+}
+
+function openGraphics(tree: XmlElement, id: number): void {
+  for (const graphics of elements(child(tree, 'devices') ?? element('devices'), 'graphics')) {
+    if (attribute(graphics, 'autoport') !== 'yes') continue;
+    graphics.attributes.set('port', String(5900 + ((id - 1) % 1000)));
+    graphics.attributes.set('listen', attribute(child(graphics, 'listen'), 'address') ?? '127.0.0.1');
+    child(graphics, 'listen')?.attributes.set('address', attribute(graphics, 'listen') ?? '127.0.0.1');
+  }
 }
 
 /** A `pty` gets a terminal of the host; the console is the first serial port's. */

@@ -32,6 +32,8 @@ export function validateDefinition(
   if (!isSupportedMachine(machine, profile.qemu)) {
     throw unsupported(`Emulator '${emulator}' does not support machine type '${machine}'`);
   }
+  validateFirmware(definition, profile);
+  validateLifecycle(definition);
   if (definition.maxVcpus > maxCpus(machine, profile.qemu)) {
     throw unsupported(`Maximum CPUs greater than specified machine type limit ${maxCpus(machine, profile.qemu)}`);
   }
@@ -45,6 +47,31 @@ export function validateDefinition(
     if (device.name === 'rng' && elements(device, 'backend').length !== 1) {
       throw refusal('XML_ERROR', 'DOMAIN', 'only one RNG backend is supported');
     }
+  }
+}
+
+function validateFirmware({ tree, loader, hasAcpi }: DomainDefinition, profile: Profile): void {
+  const os = child(tree, 'os');
+  const isAutoselected = attribute(os, 'firmware') === 'efi';
+  if (isAutoselected && attribute(child(os, 'loader'), 'secure') === 'no' && !isAtLeast(profile.libvirt, [10, 0, 0])) {
+    const text = "loader attribute 'secure' cannot be specified when firmware autoselection is enabled";
+    throw refusal('XML_DETAIL', 'DOMAIN', text);
+  }
+  if ((isAutoselected || loader?.type === 'pflash') && !hasAcpi)
+    throw unsupported('UEFI requires ACPI on this architecture');
+}
+
+/** `qemuValidateDomainLifecycleAction`: QEMU can end, reset, or dump. */
+function validateLifecycle({ onPoweroff, onReboot, onCrash }: DomainDefinition): void {
+  if (onPoweroff === 'preserve' || onReboot === 'preserve') {
+    throw unsupported("qemu driver doesn't support the 'preserve' action for 'on_reboot'/'on_poweroff'");
+  }
+  if ([onPoweroff, onReboot, onCrash].includes('rename-restart')) {
+    const actions = "'on_reboot'/'on_poweroff'/'on_crash'";
+    throw unsupported(`qemu driver doesn't support the 'rename-restart' action for ${actions}`);
+  }
+  if (onReboot === 'destroy' && onPoweroff === 'restart') {
+    throw unsupported("qemu driver doesn't support 'onReboot' set to 'destroy and 'onPoweroff' set to 'reboot'");
   }
 }
 

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
-import { toBase64 } from '../../../../core/bytes.ts';
-import type { TypedParam } from '../../../libvirt/protocol/typed-params.ts';
-import { cBitPosition, type Profile } from '../../profiles/profile.ts';
-import { REPORTED_REDUCED_PHYS_BITS } from '../../qemu/launch.ts';
-import type { Machine } from '../../state/machine.ts';
+import { toBase64 } from '../../../core/bytes.ts';
+import type { TypedParam } from '../../libvirt/protocol/typed-params.ts';
+import { cBitPosition, type Profile } from '../profiles/profile.ts';
+import { REPORTED_REDUCED_PHYS_BITS } from '../qemu/launch.ts';
+import type { Machine } from './machine.ts';
 
 const PDH_BYTES = 2084;
 const CHAIN_CERTIFICATES = 3;

@@ -1,0 +1,34 @@
+import { ERRNO } from '../../kernel/errno.ts';
+import { readHostFile } from '../../state/host-files.ts';
+import type { EmulatorHandlers } from '../dispatch.ts';
+
+const VERSION = '1';
+const SIGNALS = { none: 0, kill: 9, term: 15 } as const;
+
+/** The program of our own: what a test gets from a real host's shell. */
+export const emulatorHandlers: EmulatorHandlers = {
+  identify: (_, { machine }) => ({ profile: machine.profile.name, version: VERSION, faults: [...machine.faults] }),
+  readFile: ({ path, offset, length }, { machine }) => {
+    const reading = readHostFile(machine, path, Number(offset), length);
+    return reading.ok
+      ? { errno: 0, content: reading.content }
+      : { errno: ERRNO[reading.errno], content: new Uint8Array(0) };
+  },
+  kill: ({ pid, signal }, { machine }) => {
+    const qemu = machine.processes.get(pid);
+    if (qemu === undefined) return { errno: ERRNO.ESRCH };
+    switch (signal) {
+      case SIGNALS.none:
+        break;
+      case SIGNALS.kill:
+        qemu.exit('killed');
+        break;
+      case SIGNALS.term:
+        qemu.exit('terminated');
+        break;
+      default:
+        return { errno: ERRNO.EINVAL };
+    }
+    return { errno: 0 };
+  },
+};

@@ -1,0 +1,76 @@
+import path from 'node:path';
+import { cpuidLeaf } from '../kernel/cpuid.ts';
+import { formatCpuinfo } from '../kernel/cpuinfo.ts';
+import type { ErrnoName } from '../kernel/errno.ts';
+import { formatKernelLog, kernelCommandLine } from '../kernel/log.ts';
+import type { Machine } from './machine.ts';
+
+export type HostReading =
+  | { readonly ok: true; readonly content: Uint8Array }
+  | { readonly ok: false; readonly errno: ErrnoName };
+
+const CPUID_RECORD_BYTES = 16;
+
+/** Files whose text does not depend on what runs. */
+type FileText = (machine: Machine) => string | undefined;
+
+const FILES: Readonly<Record<string, FileText>> = {
+  '/proc/cpuinfo': ({ profile }) => formatCpuinfo(profile),
+  '/proc/cmdline': ({ profile }) => kernelCommandLine(profile),
+  '/proc/version': ({ profile }) =>
+    `Linux version ${profile.kernel} (debian-kernel@lists.debian.org) #1 SMP PREEMPT_DYNAMIC\n`,
+  '/proc/sys/kernel/osrelease': ({ profile }) => `${profile.kernel}\n`,
+  '/proc/sys/kernel/hostname': ({ profile }) => `emulated-${profile.name}\n`,
+  '/proc/meminfo': ({ profile }) => `MemTotal:       ${profile.memoryKiB} kB\n`,
+  '/etc/os-release': ({ profile }) => `PRETTY_NAME="${profile.osRelease}"\n`,
+  '/etc/machine-id': ({ hostUuid }) => `${hostUuid.replaceAll('-', '')}\n`,
+  '/sys/module/kvm_amd/parameters/sev': ({ profile }) => `${profile.kvmParameters.sev}\n`,
+  '/sys/module/kvm_amd/parameters/sev_es': ({ profile }) => `${profile.kvmParameters.sevEs}\n`,
+  '/sys/module/kvm_amd/parameters/sev_snp': ({ profile }) =>
+    profile.kvmParameters.sevSnp === undefined ? undefined : `${profile.kvmParameters.sevSnp}\n`,
+  '/sys/fs/cgroup/misc.capacity': ({ kvm }) => kvm.misc.formatCapacity(),
+  '/sys/fs/cgroup/misc.current': ({ kvm }) => kvm.misc.formatCurrent(),
+  '/var/log/dmesg': ({ profile }) => formatKernelLog(profile),
+};
+
+/** `pread` of a file of the emulated host, with the errno that Linux gives; at most `length` bytes from `offset`. */
+export function readHostFile(machine: Machine, filePath: string, offset: number, length: number): HostReading {
+  const normal = path.posix.normalize(filePath).replace(/^\/var\/run\//, '/run/');
+  if (!normal.startsWith('/')) return { ok: false, errno: 'ENOENT' };
+  if (normal === '/dev/cpu/0/cpuid') return readCpuid(machine, offset, length);
+  // The character device is there or not; it has no read operation.
+  if (normal === '/dev/sev') return { ok: false, errno: hasSevDevice(machine) ? 'EINVAL' : 'ENOENT' };
+  const text = Object.hasOwn(FILES, normal) ? FILES[normal]?.(machine) : guestFile(machine, normal);
+  if (text === undefined) return { ok: false, errno: 'ENOENT' };
+  const bytes = new TextEncoder().encode(text);
+  return { ok: true, content: bytes.slice(offset, offset + length) };
+}
+
+/** The cpuid driver: the offset is the leaf, a record is EAX EBX ECX EDX. */
+function readCpuid({ profile }: Machine, leaf: number, length: number): HostReading {
+  if (length % CPUID_RECORD_BYTES !== 0) return { ok: false, errno: 'EINVAL' };
+  const content = new Uint8Array(Math.min(length, CPUID_RECORD_BYTES * 256));
+  const view = new DataView(content.buffer);
+  for (let at = 0; at < content.length; at += CPUID_RECORD_BYTES) {
+    const registers = cpuidLeaf(profile, leaf + at / CPUID_RECORD_BYTES);
+    registers.forEach((value, index) => {
+      view.setUint32(at + index * 4, value, true);
+    });
+  }
+  return { ok: true, content };
+}
+
+/** ccp creates it when the firmware answers, which it does not ask where the BIOS left encryption off. */
+function hasSevDevice({ profile }: Machine): boolean {
+  return profile.sevFirmware !== undefined && profile.obstacle !== 'off-in-bios';
+}
+
+function guestFile(machine: Machine, normal: string): string | undefined {
+  const pidFile = /^\/run\/libvirt\/qemu\/(.+)\.pid$/.exec(normal)?.[1];
+  if (pidFile !== undefined) {
+    const domain = machine.domains.all().find((one) => one.name === pidFile);
+    return domain?.live && `${domain.live.qemu.pid}\n`;
+  }
+  const log = /^\/var\/log\/libvirt\/qemu\/(.+)\.log$/.exec(normal)?.[1];
+  return log === undefined ? undefined : machine.qemuLogs.get(log);
+}
