@@ -2,6 +2,15 @@ import { type ErrorCatalogue, errorFactory } from '../core/errors.ts';
 
 /** Errors of the harness itself: hosts, guests, the scenario engine and the command line. */
 export const harnessErrors = {
+  ATTEST_DOWNLOAD: { kind: 'environment', summary: 'A certificate could not be downloaded from AMD.' },
+  ATTEST_INPUT_BASE64: { kind: 'product', summary: 'Evidence that is base64 text breaks the rules of base64.' },
+  ATTEST_INPUT_UNREADABLE: { kind: 'usage', summary: 'A file that a flag of attest names cannot be read.' },
+  ATTEST_OUTPUT_EXISTS: { kind: 'usage', summary: 'A key or session file exists already and is not overwritten.' },
+  ATTEST_OUTPUT_UNWRITABLE: { kind: 'environment', summary: 'A file or folder of attest cannot be written.' },
+  ATTEST_ROOTS_REFUSED: {
+    kind: 'product',
+    summary: "Downloaded certificates are not those whose keys are pinned as AMD's, or do not verify.",
+  },
   CHECK_UNDECLARED: {
     kind: 'harness',
     summary: 'A scenario reported a check that its header does not declare, or one twice.',
@@ -15,12 +24,23 @@ export const harnessErrors = {
     kind: 'environment',
     summary: 'The compiled program is older than its source and could not be rebuilt.',
   },
+  DOMAIN_XML_FORBIDDEN: {
+    kind: 'usage',
+    summary: 'Domain XML has a document type or an undeclared entity, or is too large or nested too deeply.',
+  },
+  DOMAIN_XML_MALFORMED: { kind: 'usage', summary: 'What was given as domain XML is not well-formed XML in UTF-8.' },
+  DOMAIN_XML_OTHER_ROOT: { kind: 'usage', summary: 'What was given as domain XML has another root than <domain>.' },
   GUEST_WAIT_TIMEOUT: { kind: 'product', summary: 'A guest did not reach the state that was waited for.' },
   HOST_FORM: { kind: 'usage', summary: 'A host is neither fake:<profile> nor a libvirt URI that the client supports.' },
   HOST_FACT_UNREADABLE: { kind: 'environment', summary: 'A fact of the host that a scenario needs cannot be read.' },
   HOST_MEMORY: { kind: 'environment', summary: 'The host has less free memory than the guests of a scenario need.' },
   HOST_SHELL: { kind: 'environment', summary: "The host's own shell (local, ssh or emulated) refused or failed." },
+  INPUT_UNREADABLE: { kind: 'usage', summary: 'A file that was named to be read cannot be read, or is too large.' },
   NOTHING_EXECUTED: { kind: 'environment', summary: 'No scenario executed: a run without evidence is not a success.' },
+  OUTPUT_UNWRITABLE: {
+    kind: 'environment',
+    summary: 'A file that was to be changed cannot be written; it is as it was.',
+  },
   REAP_FAILED: { kind: 'environment', summary: 'A leftover domain could not be removed.' },
   SCENARIO_FILE: { kind: 'harness', summary: 'A scenario file did not load, or its id is not its file name.' },
   SCENARIO_INTERRUPTED: { kind: 'environment', summary: 'The run was interrupted before the scenario ended.' },

@@ -1,201 +1,22 @@
 #!/usr/bin/env node
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { rerunWithFreshBuild } from './fresh-build.ts';
-import { EXIT, exitCodeOf, printError } from './output.ts';
-import { harnessVersion } from './version.ts';
+import { exitCodeOf, printError } from './output.ts';
 
-const DEFAULT_HOST = 'fake:naples';
-const DEFAULT_REPORT = 'sev-report';
-
-function count(minimum: number, what: string) {
-  return (text: string): number => {
-    const value = Number(text);
-    if (!/^\d+$/.test(text) || !Number.isSafeInteger(value) || value < minimum)
-      throw new InvalidArgumentError(`Give ${what} as a whole number of at least ${minimum}.`);
-    return value;
-  };
-}
-
-const commaList = (text: string, previous: readonly string[] = []): readonly string[] => [
-  ...previous,
-  ...text
-    .split(',')
-    .map((word) => word.trim())
-    .filter((word) => word !== ''),
-];
-
-const hostOption = () =>
-  new Option('--host <uri>', 'fake:<profile>, or a libvirt URI').env('SEV_HARNESS_HOST').default(DEFAULT_HOST);
-
-const faultOption = () =>
-  new Option('--fault <id,…>', 'break the emulated host on purpose')
-    .env('SEV_HARNESS_FAULT')
-    .argParser(commaList)
-    .default([], 'none');
-
-/** Verbs are loaded when they run: `--help` and usage errors need none of them. */
-function buildProgram(finish: (code: number) => void): Command {
-  const program = new Command('sev-harness')
-    .description('Tests and attests what AMD SEV promises, on real hosts and on an emulated one.')
-    .version(harnessVersion())
-    .showHelpAfterError(false)
-    .exitOverride();
-
-  program
-    .command('scenario')
-    .description('run scenarios and write a report (all scenarios when none is named)')
-    .argument('[id...]', 'scenarios to run')
-    .addOption(hostOption())
-    .addOption(new Option('--report <dir>', 'report folder').env('SEV_HARNESS_REPORT').default(DEFAULT_REPORT))
-    .addOption(
-      new Option('--require <need,…>', 'needs that must not be skipped: sev, sev-es, sev-snp')
-        .env('SEV_HARNESS_REQUIRE')
-        .argParser(commaList)
-        .default([], 'none'),
-    )
-    .addOption(
-      new Option('--max-guests <n>', 'slot limit of a host that does not say it itself')
-        .env('SEV_HARNESS_MAX_GUESTS')
-        .argParser(count(1, 'the limit')),
-    )
-    .addOption(faultOption())
-    .addOption(
-      new Option('--retry <n>', 'run a failed scenario again, up to n times')
-        .env('SEV_HARNESS_RETRY')
-        .argParser(count(0, 'the number'))
-        .default(0),
-    )
-    .addOption(
-      new Option('--timeout <s>', 'seconds that one scenario may take')
-        .env('SEV_HARNESS_TIMEOUT')
-        .argParser(count(1, 'seconds')),
-    )
-    .option('--list', 'list the scenarios and run none')
-    .option('--json', 'write run events to stdout, one JSON object a line')
-    .addHelpText(
-      'after',
-      `
-Examples:
-  npm run scenario -- slot-limit                                  fifteen guests on the emulated Naples host
-  npm run scenario -- --host fake:naples-es                       every scenario, on a host with SEV-ES
-  npm run scenario -- --host qemu:///system --require sev         a real host; skipping for lack of SEV is a failure
-  npm run scenario -- slot-limit --host qemu+ssh://root@lab7/system --report out/
-
-Exit codes: 0 all as expected, 1 a promise is broken, 2 the harness or the host is not usable or nothing ran, 3 usage.`,
-    )
-    .action(async (ids, options) => finish(await (await import('./scenario.ts')).scenarioVerb(ids, options)));
-
-  program
-    .command('emulate')
-    .description('serve an emulated SEV host for virsh, libvirt-python or nova')
-    .addOption(new Option('--profile <name>', 'machine to emulate').env('SEV_HARNESS_PROFILE').default('naples'))
-    .addOption(
-      new Option('--socket <path>', 'socket to listen on (default: one in a temporary folder)').env(
-        'SEV_HARNESS_SOCKET',
-      ),
-    )
-    .addOption(faultOption())
-    .option('--realistic-delays', 'let boots and shutdowns take the time they take on a machine')
-    .option('--verbose', 'say on stderr what clients ask')
-    .addHelpText(
-      'after',
-      `
-Examples:
-  npm run emulate -- --profile naples
-  npm run emulate -- --profile naples-es --socket /tmp/sev.sock
-  virsh -c "$(head -n1 uri)" nodesevinfo                          where uri holds the line that emulate printed
-
-Ctrl-C stops the host and every guest on it.`,
-    )
-    .action(async (options) => finish(await (await import('./emulate.ts')).emulateVerb(options)));
-
-  program
-    .command('reap')
-    .description('remove guests that crashed runs left on a host; others are never touched')
-    .addOption(new Option('--host <uri>', 'libvirt URI').env('SEV_HARNESS_HOST').default('qemu:///system'))
-    .option('--run <id>', 'only this run, also when it was started on another machine')
-    .option('--dry-run', 'only say what would be removed')
-    .option('--json', 'print the rows as JSON on stdout')
-    .addHelpText(
-      'after',
-      `
-Examples:
-  npm run reap -- --host qemu:///system --dry-run
-  npm run reap -- --host qemu+ssh://root@lab7/system --run mabc12de3f`,
-    )
-    .action(async (options) => finish(await (await import('./reap.ts')).reapVerb(options)));
-
-  program
-    .command('faults')
-    .description('prove that every check can fail: run all scenarios clean and under each fault')
-    .option('--profile <name>', 'only this profile')
-    .addOption(faultOption())
-    .option('--json', 'print the rows as JSON on stdout')
-    .addHelpText(
-      'after',
-      '\nExamples:\n  npm run faults\n  npm run faults -- --fault slot-leak-on-kill --profile naples',
-    )
-    .action(async (options) => finish(await (await import('./faults.ts')).faultsVerb(options)));
-
-  const report = program
-    .command('report')
-    .description('render a finished run again, or compare two')
-    .addHelpText(
-      'after',
-      `
-Examples:
-  npm run report -- render sev-report/run.json
-  npm run report -- render sev-report/run.json --format github
-  npm run report -- diff baseline/run.json sev-report/run.json`,
-    );
-  report
-    .command('render')
-    .description('write index.html, junit.xml and run.json of a run, or print one format')
-    .argument('<file>', 'run.json, run.jsonl or a report folder')
-    .option('--out <dir>', 'folder to write to (default: where the file is)')
-    .option('--format <name>', 'print this format on stdout instead')
-    .action(async (file, options) => finish((await import('./report.ts')).renderVerb(file, options)));
-  report
-    .command('diff')
-    .description('what changed between a baseline run and another')
-    .argument('<baseline>', 'run.json of the baseline')
-    .argument('<candidate>', 'run.json to compare with it')
-    .option('--json', 'print the difference as JSON')
-    .action(async (baseline, candidate, options) =>
-      finish((await import('./report.ts')).diffVerb(baseline, candidate, options)),
-    );
-  quietErrors(program);
-  return program;
-}
-
-/** Commander's own errors become one line and exit code 3, on every level. */
-function quietErrors(command: Command): void {
-  command.exitOverride().configureOutput({
-    outputError: (text, write) =>
-      write(
-        `${text
-          .trim()
-          .replace(/^error: /, 'error: ')
-          .replace(/\n+/g, ' ')}\n`,
-      ),
-  });
-  for (const sub of command.commands) quietErrors(sub);
-}
-
-async function main(): Promise<number> {
-  let code: number = EXIT.ok;
+/** Verbs are loaded when they run; `attest` is run once per guest, and starts in half the time without commander. */
+async function main(words: readonly string[]): Promise<number> {
   try {
     const rerun = await rerunWithFreshBuild();
     if (rerun !== undefined) return rerun;
-    await buildProgram((verbCode) => {
-      code = verbCode;
-    }).parseAsync(process.argv);
-    return code;
+    if (words[0] !== 'attest') return await (await import('./program.ts')).runProgram(words);
+    const [{ attestCommand }, { processIo }] = await Promise.all([
+      import('./attest/command.ts'),
+      import('./attest/process-io.ts'),
+    ]);
+    return await attestCommand(words.slice(1), processIo());
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
     printError(error);
     return exitCodeOf(error);
   }
 }
 
-process.exitCode = await main();
+process.exitCode = await main(process.argv.slice(2));

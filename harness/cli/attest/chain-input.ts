@@ -1,0 +1,117 @@
+import { parseAmdCaCertificate } from '../../../attestation/certs/amd-ca.ts';
+import {
+  type ChainCertificates,
+  mergeChains,
+  parseAskArk,
+  parseCertChain,
+  parseChainFile,
+} from '../../../attestation/certs/chain-files.ts';
+import { PINNED_ROOTS, type Product } from '../../../attestation/certs/products.ts';
+import { parseSevCertificate } from '../../../attestation/certs/sev-certificate.ts';
+import { type ChainOptions, type ChainResult, verifyChain } from '../../../attestation/verify/chain.ts';
+import { fromHex } from '../../../core/bytes.ts';
+import { cachedRootsPath } from './cache.ts';
+import { type Arguments, clip, usageError } from './flags.ts';
+import type { AttestIo } from './io.ts';
+import { type InputReader, naming } from './read.ts';
+
+const SEV_LENGTH = [2084] as const;
+const CA_LENGTHS = [832, 1600] as const;
+const ASK_ARK_LENGTHS = [1664, 3200] as const;
+const CERT_CHAIN_LENGTHS = [6252] as const;
+const EXPORT_LENGTHS = [8336, 8336 + 1664, 8336 + 3200] as const;
+const CHIP_ID_BYTES = 64;
+
+/** The chain that the flags name, with what the host says of itself put under it. */
+export function readChain(args: Arguments, io: AttestIo, read: InputReader, fromHost: ChainCertificates = {}) {
+  const parts: ChainCertificates[] = [];
+  const take = (
+    name: string,
+    lengths: readonly number[],
+    parse: (bytes: Uint8Array) => ChainCertificates,
+    path = args.text(name),
+  ) => {
+    if (path === undefined) return;
+    const flag = `--${name}`;
+    const bytes = read.either(flag, path, lengths);
+    parts.push(naming(flag, path, () => parse(bytes)));
+  };
+  take('chain', [...CERT_CHAIN_LENGTHS, ...EXPORT_LENGTHS], parseChainOrExport);
+  take('pdh', SEV_LENGTH, (bytes) => ({ pdh: parseSevCertificate(bytes) }));
+  take('pek', SEV_LENGTH, (bytes) => ({ pek: parseSevCertificate(bytes) }));
+  take('oca', SEV_LENGTH, (bytes) => ({ oca: parseSevCertificate(bytes) }));
+  take('cek', SEV_LENGTH, (bytes) => ({ cek: parseSevCertificate(bytes) }));
+  take('ask', CA_LENGTHS, (bytes) => ({ ask: parseAmdCaCertificate(bytes) }));
+  take('ark', CA_LENGTHS, (bytes) => ({ ark: parseAmdCaCertificate(bytes) }));
+  take('ask-ark', ASK_ARK_LENGTHS, parseAskArk);
+  const given = mergeChains(...parts);
+  const product = readProduct(args);
+  if (product !== undefined && given.ask === undefined && given.ark === undefined) {
+    take('ask-ark', ASK_ARK_LENGTHS, parseAskArk, cachedRootsPath(io.env, product));
+  }
+  // What the owner brought goes before what the host says; a signed CEK still completes the host's unsigned one.
+  const { pdh, pek, oca, ...rest } = fromHost;
+  const host = {
+    ...rest,
+    ...(given.pdh === undefined ? { pdh } : {}),
+    ...(given.pek === undefined ? { pek } : {}),
+    ...(given.oca === undefined ? { oca } : {}),
+  };
+  return mergeChains(...parts, host);
+}
+
+/** Verifies the chain of the flags. Throws what reading and parsing throw. */
+export function verifyGivenChain(
+  args: Arguments,
+  io: AttestIo,
+  read: InputReader,
+  fromHost?: ChainCertificates,
+): ChainResult {
+  return verifyChain(readChain(args, io, read, fromHost), readChainOptions(args, read));
+}
+
+export function readChainOptions(args: Arguments, read: InputReader): ChainOptions {
+  const product = readProduct(args);
+  const trusted = args.text('trusted-root');
+  const chipId = args.text('chip-id');
+  return {
+    ...(product === undefined ? {} : { product }),
+    ...(trusted === undefined ? {} : { trustedRoot: readTrustedRoot(trusted, read) }),
+    ...(chipId === undefined ? {} : { chipId: parseChipId(chipId) }),
+  };
+}
+
+export function readProduct(args: Arguments): Product | undefined {
+  const name = args.text('product');
+  if (name === undefined) return undefined;
+  const known = PINNED_ROOTS.find(({ product }) => product === name.toLowerCase());
+  if (known !== undefined) return known.product;
+  throw usageError(
+    `--product: unknown product '${clip(name)}'`,
+    `Products: ${PINNED_ROOTS.map(({ product }) => product).join(', ')}. Bergamo and Siena are under genoa's root.`,
+  );
+}
+
+/** GET_ID of one socket in hex; libvirt's `cpu0-id` in base64 is the same bytes. Throws `CLI_USAGE`. */
+export function parseChipId(text: string): Uint8Array {
+  const bytes = fromHex(text);
+  if (bytes?.length === CHIP_ID_BYTES) return bytes;
+  throw usageError(
+    `--chip-id: expected ${CHIP_ID_BYTES * 2} hex digits, got '${clip(text)}'`,
+    '`sevctl show identifier` prints the id of the platform.',
+  );
+}
+
+function readTrustedRoot(path: string, read: InputReader) {
+  const bytes = read.either('--trusted-root', path, [...CA_LENGTHS, ...ASK_ARK_LENGTHS]);
+  return naming('--trusted-root', path, () => {
+    const { ark } = ASK_ARK_LENGTHS.some((length) => length === bytes.length)
+      ? parseAskArk(bytes)
+      : { ark: parseAmdCaCertificate(bytes) };
+    return ark;
+  });
+}
+
+function parseChainOrExport(bytes: Uint8Array): ChainCertificates {
+  return EXPORT_LENGTHS.some((length) => length === bytes.length) ? parseChainFile(bytes) : parseCertChain(bytes);
+}
