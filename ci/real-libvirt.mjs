@@ -55,8 +55,8 @@ async function requireRootOnDebian() {
 async function installMissing() {
   const missing = [];
   for (const name of PACKAGES) {
-    const { stdout } = await $({ nothrow: true })`dpkg-query -W -f ${'${db:Status-Abbrev}'} ${name}`;
-    if (!stdout.startsWith('ii')) missing.push(name);
+    const { stdout } = await $({ nothrow: true })`dpkg-query --status ${name}`;
+    if (!/^Status: install ok installed$/m.test(stdout)) missing.push(name);
   }
   if (missing.length === 0) return;
   say(`installing ${missing.join(' ')}`);
@@ -192,7 +192,9 @@ try {
   const uri = `qemu+unix:///session?socket=${daemon.socket}`;
   await waitUntilReady(daemon, uri);
   const vitest = [process.execPath, path.join(root, 'node_modules/vitest/vitest.mjs'), 'run', '--project', 'real'];
-  const given = process.argv.slice(2);
+  // Under the zx command our own name is one of its arguments.
+  const self = process.argv.findIndex((word) => path.resolve(word) === fileURLToPath(import.meta.url));
+  const given = process.argv.slice(self + 1);
   // SEV_HARNESS_REAL_SESSION is the XDG_RUNTIME_DIR under which plain qemu:///session finds this daemon.
   exitCode = await run(given.length > 0 ? given : vitest, {
     SEV_HARNESS_REAL_URI: uri,
