@@ -128,8 +128,8 @@ function factsOf(run: Run): Map<string, string> {
     ['harness', run.harnessVersion],
     ['node', run.nodeVersion],
     ['platform', run.platform],
-    ['faults', run.faults.join(', ')],
-    ['required', run.required.join(', ')],
+    ['faults', run.faults.join(', ') || 'none'],
+    ['required', run.required.join(', ') || 'none'],
     ...(host === undefined
       ? []
       : ([

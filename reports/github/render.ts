@@ -11,9 +11,7 @@ const MAX_ANNOTATIONS = 10;
 
 /** Text from outside, on one line, that Markdown and HTML leave as it is. */
 function plain(text: string): string {
-  return showableLine(text)
-    .replace(/[&<>]/g, (character) => `&#${character.charCodeAt(0)};`)
-    .replace(/[\\`*_{}[\]()#+!|~@$:-]/g, (character) => `&#${character.charCodeAt(0)};`);
+  return showableLine(text).replace(/[&<>\\`*_[\]()#|~@$]/g, (character) => `&#${character.charCodeAt(0)};`);
 }
 
 /** A value as code; HTML instead of backticks, because the value may hold any number of those. */

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Run, ScenarioRow } from '../model/run.ts';
 import { checksOfScenario, countRun, scenarioDurationMs, worstFirst } from '../model/select.ts';
-import { count, formatCommand, formatDuration } from '../model/text.ts';
+import { count, formatCommand, formatDuration, versionName } from '../model/text.ts';
 import { type Verdict, verdictOf } from '../model/verdict.ts';
 import { outcomeMark, signOf } from './marks.ts';
 import { type Html, html, nothing, trusted } from './markup.ts';
@@ -37,14 +37,7 @@ function fact(name: string, value: string | Html | undefined): Html {
 
 function provenance(run: Run): Html {
   const host = run.hostFacts;
-  const names: Readonly<Record<string, string>> = {
-    qemu: 'QEMU',
-    kernel: 'Kernel',
-    libvirt: 'libvirt',
-    sevFirmware: 'SEV firmware',
-    ovmf: 'OVMF',
-  };
-  const versions = Object.entries(host?.versions ?? {}).map(([what, version]) => fact(names[what] ?? what, version));
+  const versions = Object.entries(host?.versions ?? {}).map(([what, version]) => fact(versionName(what), version));
   const kind = host === undefined ? 'never described itself' : host.kind;
   return html`<dl class="facts">${fact('Host', html`${run.host} <span class="pill">${kind}</span>`)}${fact('Generation', host?.generation)}${
     host !== undefined && host.hostname !== run.host && fact('Host name', host.hostname)

@@ -140,7 +140,10 @@ export function axisTicks(startMs: number, endMs: number, wanted: number): numbe
   const rough = (endMs - startMs) / wanted;
   const magnitude = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((factor) => factor * magnitude).find((each) => each >= rough) ?? rough;
+  const first = Math.ceil(startMs / step);
   const ticks: number[] = [];
-  for (let index = Math.ceil(startMs / step); index * step <= endMs; index += 1) ticks.push(index * step);
+  // Counted, because beyond 2 to the 53 adding one changes nothing.
+  for (let index = 0; index <= 2 * wanted && (first + index) * step <= endMs; index += 1)
+    ticks.push((first + index) * step);
   return ticks;
 }

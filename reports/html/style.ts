@@ -8,7 +8,7 @@ export const STYLE = `
 --first:#3f88ad;--reuse:#a9d3e6;--on-first:#fff;--on-reuse:#0d2530;--field:#1c2328;--limit:#e6e9eb}}
 *{box-sizing:border-box}
 html{scroll-padding-top:1rem;-webkit-text-size-adjust:100%}
-body{margin:0;background:var(--page);color:var(--ink);font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans",sans-serif}
+body{margin:0;overflow-wrap:anywhere;background:var(--page);color:var(--ink);font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans",sans-serif}
 code,pre,.number,.scenario-id{font-family:ui-monospace,"SF Mono",SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace;font-size:.88em}
 pre{margin:.4rem 0;padding:.6rem .8rem;background:var(--sunk);border-radius:4px;overflow:auto;max-height:32rem;white-space:pre-wrap;overflow-wrap:anywhere;tab-size:4}
 code{overflow-wrap:anywhere}
@@ -52,7 +52,7 @@ th,td{text-align:left;vertical-align:top;padding:.45rem .7rem .45rem 0;border-bo
 thead th{color:var(--quiet);font-size:.78rem;padding-top:0;white-space:nowrap}
 td.number{padding-right:.7rem}
 .index td,.index th{padding-top:.35rem;padding-bottom:.35rem}
-.index{margin-bottom:1.2rem}.index tbody th{white-space:nowrap}.index a{font-weight:600;text-decoration:none}.index a:hover{text-decoration:underline}
+.index{margin-bottom:1.2rem;table-layout:fixed}.index thead th:nth-child(1){width:7.6rem}.index thead th:nth-child(2){width:11rem}.index thead th:nth-child(4){width:8rem}.index thead th:nth-child(5){width:5.5rem}.index a{font-weight:600;text-decoration:none}.index a:hover{text-decoration:underline}
 .tools{display:flex;gap:.5rem;flex-wrap:wrap;margin:0 0 1rem;align-items:center}
 .tools[hidden]{display:none}
 .tools button,.tools input{font:inherit;font-size:.86rem;color:inherit;background:var(--sheet);border:1px solid var(--line);border-radius:4px;padding:.25rem .65rem}
@@ -115,7 +115,7 @@ footer{border-top:1px solid var(--line);color:var(--quiet);font-size:.84rem;padd
 .step-line{grid-template-columns:1.3rem 1fr 4.6rem}.step-bar{display:none}
 .checks thead{position:absolute;left:-999px}.checks tr,.checks td,.checks th{display:block;width:auto}.checks tr{border-bottom:1px solid var(--line);padding:.5rem 0}.checks td,.checks th{border:0;padding:.1rem .5rem}
 .checks td:empty{display:none}.checks td[data-label]::before{content:attr(data-label) ": ";color:var(--quiet);font-size:.8rem}
-.index .wide{display:none}}
+.index .wide{display:none}.index thead th:nth-child(1){width:6.6rem}.index thead th:nth-child(2){width:auto}.index thead th:nth-child(4),.index thead th:nth-child(5){width:5rem}}
 @media print{:root{color-scheme:light;--page:#fff;--sheet:#fff;--sunk:#f4f4f4;--ink:#000;--quiet:#444;--line:#bbb;--link:#000;--passed:#0b5a36;--failed:#8f1a14;--flaky:#6b4000;--broken:#6b4000;--interrupted:#4b357a;--skipped:#3c4855;--first:#2f7396;--reuse:#8fbfd6;--on-first:#fff;--on-reuse:#000;--field:#f4f4f4;--limit:#000}
 body{font-size:11px}.tools,.skip{display:none}.scenario,.error,figure,tr{break-inside:avoid-page}.scenario{break-inside:auto}pre,.scroll{max-height:none;overflow:visible}.timeline .scroll>svg{min-width:0}
 .bar,.field,.span,.track,.usage{print-color-adjust:exact;-webkit-print-color-adjust:exact}.timeline-data{display:none}}

@@ -129,6 +129,7 @@ describe('attachArtifact', () => {
         expect(`${stem}.${extension}`).not.toContain('..');
       }),
     );
+    expect(artifactFileName({ name: 'x', mediaType: '__proto__' })).toEqual({ stem: 'x', extension: 'bin' });
     expect(artifactFileName({ name: '../../etc/passwd', mediaType: 'text/plain' })).toEqual({
       stem: 'etc-passwd',
       extension: 'txt',

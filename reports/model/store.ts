@@ -153,15 +153,15 @@ export function openReportFolder(folder: string): ReportFolder {
   }
 }
 
-const EXTENSIONS: Readonly<Record<string, string>> = {
-  'application/json': 'json',
-  'application/octet-stream': 'bin',
-  'application/xml': 'xml',
-  'image/png': 'png',
-  'text/plain': 'txt',
-  'text/xml': 'xml',
-  [SLOT_TIMELINE_TYPE]: 'json',
-};
+const EXTENSIONS: ReadonlyMap<string, string> = new Map([
+  ['application/json', 'json'],
+  ['application/octet-stream', 'bin'],
+  ['application/xml', 'xml'],
+  ['image/png', 'png'],
+  ['text/plain', 'txt'],
+  ['text/xml', 'xml'],
+  [SLOT_TIMELINE_TYPE, 'json'],
+]);
 
 /** A file name that is safe in a shell, a URL and on any file system, before it is made unique. */
 export function artifactFileName(artifact: Pick<Artifact, 'name' | 'mediaType' | 'scenario'>): {
@@ -176,7 +176,7 @@ export function artifactFileName(artifact: Pick<Artifact, 'name' | 'mediaType' |
   const name = clean(artifact.name);
   const dot = name.lastIndexOf('.');
   const given = dot > 0 && name.length - dot <= 6 ? name.slice(dot + 1) : undefined;
-  const extension = given ?? EXTENSIONS[artifact.mediaType.split(';')[0] ?? ''] ?? 'bin';
+  const extension = given ?? EXTENSIONS.get(artifact.mediaType.split(';')[0] ?? '') ?? 'bin';
   const scenario = artifact.scenario === undefined ? '' : clean(artifact.scenario).slice(0, 40);
   const own = (given === undefined ? name : name.slice(0, dot)).slice(0, 60).replace(/[.-]+$/, '');
   return { stem: [scenario, own].filter((part) => part !== '').join('-') || 'artifact', extension };

@@ -85,3 +85,15 @@ export function list(items: readonly string[], limit = 3): string {
 export function formatCommand(words: readonly string[]): string {
   return words.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)).join(' ');
 }
+
+const VERSION_NAMES: ReadonlyMap<string, string> = new Map([
+  ['qemu', 'QEMU'],
+  ['ovmf', 'OVMF'],
+  ['sevFirmware', 'SEV firmware'],
+  ['guestFirmware', 'guest firmware'],
+]);
+
+/** What has a version, as people write it. */
+export function versionName(key: string): string {
+  return VERSION_NAMES.get(key) ?? key;
+}

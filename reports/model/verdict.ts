@@ -41,7 +41,7 @@ export function scenarioReason(scenario: ScenarioRow): string {
       const failed = failedChecks(scenario);
       if (failed.length > 0) {
         const all = checksOfScenario(scenario).length;
-        return `${failed.length} of ${count(all, 'check')} failed: ${list(failed.map((check) => check.title))}`;
+        return `${failed.length} of ${count(all, 'check')} failed: ${list(failed.map((check) => `“${check.title}”`))}`;
       }
       const attempt = lastAttempt(scenario);
       return attempt?.error?.message ?? scenario.reason ?? statusWords(scenario.status);

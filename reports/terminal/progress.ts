@@ -2,12 +2,14 @@ import type { RunEvent } from '../model/events.ts';
 import { createRunReducer } from '../model/reduce.ts';
 import type { Outcome, ScenarioRow } from '../model/run.ts';
 import { checksOfScenario, lastAttempt } from '../model/select.ts';
-import { count, formatValue, mapStrings, showableLine } from '../model/text.ts';
+import { count, formatValue, mapStrings, showableLine, versionName } from '../model/text.ts';
 import { scenarioReason } from '../model/verdict.ts';
 import { createPaint, durationColumn, type StatusWord, statusColumn } from './paint.ts';
 
 /** A step that takes this long is reported as slow, and again whenever its time has doubled. */
 const SLOW_MS = 10_000;
+/** As wide as a duration column. */
+const BLANK_DURATION = ' '.repeat(12);
 const CLEAR_LINE = '\r\u001b[2K';
 const SPINNER = ['⠋', '⠙', '⠸', '⠴', '⠦', '⠇'];
 
@@ -119,7 +121,7 @@ export function createProgress(options: ProgressOptions): Progress {
     const hasFailed = event.error !== undefined || step.failedChecks > 0;
     // Steps inside steps are told only where one went wrong: a scenario may start a thousand guests.
     if (!hasFailed && (options.isTty || step.depth > 1)) return;
-    const why = event.error === undefined ? '' : paint.dim(` ${event.error.message}`);
+    const why = event.error === undefined ? '' : paint.dim(`: ${event.error.message}`);
     line(hasFailed ? 'FAIL' : 'PASS', `${durationColumn(event.atMs - step.startMs)} ${label(step)}${why}`);
   };
 
@@ -147,7 +149,10 @@ export function createProgress(options: ProgressOptions): Progress {
         break;
       case 'host-described': {
         const { name, kind, generation, versions } = event.host;
-        const parts = [generation, ...Object.entries(versions).map(([what, version]) => `${what} ${version}`)];
+        const parts = [
+          generation,
+          ...Object.entries(versions).map(([what, version]) => `${versionName(what)} ${version}`),
+        ];
         const known = parts.filter((part) => part !== undefined);
         line('HOST', `${paint.bold(name)} ${kind}${known.length > 0 ? ` · ${known.join(', ')}` : ''}`);
         break;
@@ -155,8 +160,9 @@ export function createProgress(options: ProgressOptions): Progress {
       case 'scenario-started': {
         startStep(keyOf(event, 0), event.scenario, undefined, undefined, event.atMs);
         const title = event.header.title;
-        if (event.attempt > 1) line('RETRY', `${paint.bold(event.scenario)} attempt ${event.attempt}`);
-        else if (!options.isTty) line('START', `${paint.bold(event.scenario)} ${title}`);
+        if (event.attempt > 1)
+          line('RETRY', `${BLANK_DURATION} ${paint.bold(event.scenario)} attempt ${event.attempt}`);
+        else if (!options.isTty) line('START', `${BLANK_DURATION} ${paint.bold(event.scenario)} ${title}`);
         break;
       }
       case 'step-started':
@@ -180,11 +186,11 @@ export function createProgress(options: ProgressOptions): Progress {
           expected === undefined ? '' : ` expected ${formatValue(expected)}`,
           actual === undefined ? '' : ` actual ${formatValue(actual)}`,
         ].join('');
-        line('FAIL', `${' '.repeat(11)} ${paint.bold(event.scenario)} ${id}: ${`${title}${values}`}`);
+        line('FAIL', `${BLANK_DURATION} ${paint.bold(event.scenario)} ${id}: ${`${title}${values}`}`);
         break;
       }
       case 'note':
-        line('NOTE', `${' '.repeat(11)} ${paint.bold(event.scenario)} ${event.text}`);
+        line('NOTE', `${BLANK_DURATION} ${paint.bold(event.scenario)} ${event.text}`);
         break;
       case 'scenario-finished':
         finishScenario(event);

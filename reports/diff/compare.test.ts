@@ -1,0 +1,140 @@
+import { describe, expect, test } from 'vitest';
+import { reduceRun } from '../model/reduce.ts';
+import type { CheckRow, Run } from '../model/run.ts';
+import { genoa, naples } from '../testing/facts.ts';
+import * as runs from '../testing/runs.ts';
+import { diffRuns, formatDiff } from './index.ts';
+
+const green = () => reduceRun(runs.greenRun());
+const red = () => reduceRun(runs.redRun());
+
+/** The run with one check of its first scenario changed, and nothing else. */
+function withCheck(run: Run, id: string, change: Partial<CheckRow> | undefined): Run {
+  const change1 = (checks: readonly CheckRow[]) =>
+    checks.flatMap((check) => (check.id !== id ? [check] : change === undefined ? [] : [{ ...check, ...change }]));
+  return {
+    ...run,
+    scenarios: run.scenarios.map((scenario, index) =>
+      index > 0
+        ? scenario
+        : {
+            ...scenario,
+            attempts: scenario.attempts.map((attempt) => ({
+              ...attempt,
+              root: { ...attempt.root, checks: change1(attempt.root.checks) },
+            })),
+          },
+    ),
+  };
+}
+
+const ids = (items: readonly { scenario: string; check?: string }[]) =>
+  items.map(({ scenario, check }) => `${scenario}/${check ?? ''}`);
+
+describe('diffRuns', () => {
+  test('a run compared with itself has nothing to tell', () => {
+    for (const run of [green(), red(), reduceRun(runs.brokenRun())]) {
+      const diff = diffRuns(run, run);
+      for (const list of ['newFailures', 'fixed', 'nowFlaky', 'lost', 'gained', 'facts', 'durations'] as const) {
+        expect(diff[list], list).toEqual([]);
+      }
+    }
+  });
+
+  test('every check of either run is counted exactly once', () => {
+    for (const [before, after] of [
+      [green(), red()],
+      [red(), green()],
+      [green(), reduceRun(runs.skippedRun())],
+    ] as const) {
+      const { newFailures, stillFailing, fixed, nowFlaky, lost, gained, unchanged } = diffRuns(before, after);
+      const keys = new Set(
+        [before, after].flatMap((run) =>
+          run.scenarios.flatMap((scenario) => [
+            scenario.id,
+            ...scenario.attempts.flatMap((attempt) => attempt.root.checks.map((check) => `${scenario.id}/${check.id}`)),
+            ...scenario.attempts.flatMap((attempt) =>
+              attempt.root.steps.flatMap((step) => step.checks.map((check) => `${scenario.id}/${check.id}`)),
+            ),
+          ]),
+        ),
+      );
+      expect(
+        [newFailures, stillFailing, fixed, nowFlaky, lost, gained].reduce((sum, list) => sum + list.length, unchanged),
+      ).toBe(keys.size);
+    }
+  });
+
+  test.each([
+    ['held, broken', { outcome: 'failed', because: 'a slot leaked' }, 'newFailures', 'fixed'],
+    ['held, skipped', { outcome: 'skipped' }, 'lost', 'gained'],
+    ['held, gone', undefined, 'lost', 'gained'],
+  ] as const)('%s: in one list, and in its opposite the other way round', (_name, change, there, back) => {
+    const changed = withCheck(green(), 'nothing-lost', change);
+    const diff = diffRuns(green(), changed);
+    expect(ids(diff[there])).toEqual(['slot-limit/nothing-lost']);
+    const opposite = diffRuns(changed, green());
+    expect(ids(opposite[back])).toEqual(['slot-limit/nothing-lost']);
+    for (const list of ['newFailures', 'stillFailing', 'fixed', 'nowFlaky', 'lost', 'gained'] as const) {
+      if (list !== there) expect(diff[list], list).toEqual([]);
+      if (list !== back) expect(opposite[list], list).toEqual([]);
+    }
+  });
+
+  test('a new check that fails at once is a new failure', () => {
+    const before = withCheck(red(), 'x', undefined);
+    const diff = diffRuns(
+      withCheck(green(), 'nothing-lost', undefined),
+      withCheck(green(), 'nothing-lost', { outcome: 'failed' }),
+    );
+    expect(diff.newFailures).toMatchObject([{ check: 'nothing-lost', before: 'absent', after: 'failed' }]);
+    expect(before).toEqual(red());
+  });
+
+  test('a scenario that breaks without a failed check is told as a whole', () => {
+    const diff = diffRuns(reduceRun(runs.oneGreenRun()), reduceRun(runs.brokenRun()));
+    expect(diff.newFailures).toMatchObject([{ scenario: 'slot-limit', before: 'passed', after: 'broken' }]);
+    expect(diff.lost.length).toBeGreaterThan(0);
+  });
+
+  test('a pass on retry is told, and is no failure', () => {
+    const diff = diffRuns(reduceRun(runs.oneGreenRun()), reduceRun(runs.flakyRun()));
+    expect(ids(diff.nowFlaky)).toEqual(['slot-limit/']);
+    expect(diff.newFailures).toEqual([]);
+  });
+
+  test('facts and notable times are told', () => {
+    const before = { ...green(), hostFacts: naples };
+    const after = {
+      ...green(),
+      hostFacts: { ...naples, versions: { ...naples.versions, qemu: '8.2.2', ovmf: '2024.02' } },
+    };
+    expect(diffRuns(before, after).facts).toEqual([
+      { fact: 'version of qemu', before: '7.2.0', after: '8.2.2' },
+      { fact: 'version of ovmf', after: '2024.02' },
+    ]);
+    expect(diffRuns({ ...before, hostFacts: genoa }, after).facts.map(({ fact }) => fact)).toContain('generation');
+    const slow = (factor: number): Run => ({
+      ...green(),
+      scenarios: green().scenarios.map((scenario) => ({
+        ...scenario,
+        attempts: scenario.attempts.map((attempt) => ({ ...attempt, durationMs: attempt.durationMs * factor })),
+      })),
+    });
+    expect(diffRuns(slow(10), slow(20)).durations.map(({ scenario, ratio }) => [scenario, ratio])).toEqual([
+      ['slot-limit', 2],
+      ['slot-churn', 2],
+    ]);
+    expect(diffRuns(slow(10), slow(12)).durations).toEqual([]);
+    expect(diffRuns(slow(1), slow(2)).durations).toEqual([]);
+  });
+});
+
+test.each([
+  ['worse', green(), red()],
+  ['better', red(), green()],
+  ['less shown', green(), reduceRun(runs.oneGreenRun())],
+  ['same', red(), red()],
+])('formatDiff: %s', (_name, before, after) => {
+  expect(formatDiff(diffRuns(before, after))).toMatchSnapshot();
+});

@@ -1,0 +1,27 @@
+import { describe, expect, test } from 'vitest';
+import { reduceRun } from '../model/reduce.ts';
+import { hostileRun } from '../testing/hostile.ts';
+import * as runs from '../testing/runs.ts';
+import { renderSummary } from './summary.ts';
+
+describe('renderSummary', () => {
+  test.each(Object.entries(runs).filter((entry) => typeof entry[1] === 'function') as [string, typeof runs.greenRun][])(
+    '%s',
+    (_name, make) => {
+      expect(renderSummary(reduceRun(make()), { reportPath: 'sev-report' })).toMatchSnapshot();
+    },
+  );
+
+  test('no text from a host reaches the terminal as a control character', () => {
+    const text = renderSummary(reduceRun(hostileRun()));
+    expect(text).not.toMatch(/(?!\n)\p{Cc}|\p{Surrogate}|\u202e/u);
+    expect(text).not.toMatch(/^::/m);
+  });
+
+  test('colour changes no letter', () => {
+    const coloured = renderSummary(reduceRun(runs.redRun()), { isColoured: true });
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the colours.
+    expect(coloured.replace(/\u001b\[\d+m/g, '')).toBe(renderSummary(reduceRun(runs.redRun())));
+    expect(coloured).toContain('\u001b[31m');
+  });
+});
