@@ -184,6 +184,7 @@ async function refuseOneMore(context: ScenarioContext, launcher: GuestLauncher, 
       expected: 'no guest beyond the limit',
       actual: `${extra.guest.name} is ${await extra.guest.currentState()}`,
     });
+    await extra.guest.stop();
   }
 
   const persistent = launcher.define('sev', 'defined');

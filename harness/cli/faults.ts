@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { toHex } from '../../core/bytes.ts';
@@ -21,6 +21,12 @@ export interface FaultsOptions {
 /** What went red in one scenario: failed checks, and `!CODE` for an error that was thrown. */
 type RedByScenario = Map<string, Set<string>>;
 
+interface Observed {
+  readonly red: RedByScenario;
+  /** Scenarios whose needs the profile does not meet. */
+  readonly skipped: Set<string>;
+}
+
 interface FaultRow {
   readonly fault: string;
   readonly profile: string;
@@ -30,7 +36,8 @@ interface FaultRow {
   readonly missing: readonly string[];
 }
 
-const DEFAULT_PROFILE: ProfileName = 'naples';
+/** A host without and a host with a range for SEV-ES: together they run every scenario. */
+const DEFAULT_PROFILES: readonly ProfileName[] = ['naples', 'naples-es'];
 
 /**
  * Runs every scenario clean on every profile, where all must be green, and under every fault, where exactly the checks
@@ -45,6 +52,7 @@ export async function faultsVerb(options: FaultsOptions): Promise<number> {
     onSecond: async () => {},
   });
   const rows: FaultRow[] = [];
+  const everRed = new Set<string>();
   const report = (row: FaultRow) => {
     rows.push(row);
     if (options.json) process.stdout.write(`${JSON.stringify(row)}\n`);
@@ -54,22 +62,39 @@ export async function faultsVerb(options: FaultsOptions): Promise<number> {
     const cleanProfiles = options.profile === undefined ? Object.keys(profiles) : [options.profile];
     for (const profile of cleanProfiles) {
       if (interrupt.signal.aborted) break;
-      const red = await redChecks(scenarios, profile, undefined, folder, interrupt.signal);
-      report(judge('none', profile, red, new Map(), true));
+      const observed = await redChecks(scenarios, profile, undefined, folder, interrupt.signal);
+      report(judge('none', profile, observed, new Map(), true));
     }
     for (const fault of faults) {
-      if (interrupt.signal.aborted) break;
-      const profile = options.profile ?? fault.profiles?.[0] ?? DEFAULT_PROFILE;
-      const red = await redChecks(scenarios, profile, fault, folder, interrupt.signal);
-      report(judge(fault.id, profile, red, expectedRed(fault), false));
+      const on = options.profile === undefined ? (fault.profiles ?? DEFAULT_PROFILES) : [options.profile];
+      for (const profile of on) {
+        if (interrupt.signal.aborted) break;
+        const observed = await redChecks(scenarios, profile, fault, folder, interrupt.signal);
+        report(judge(fault.id, profile, observed, expectedRed(fault), false));
+        for (const [scenario, checks] of observed.red) for (const check of checks) everRed.add(`${scenario}: ${check}`);
+      }
     }
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
-  const count = (outcome: FaultRow['outcome']) => rows.filter((row) => row.outcome === outcome).length;
-  say(`${faults.length} faults, ${count('caught')} caught, ${count('false-alarm')} false alarms`);
+  const caught = faults.filter((fault) => {
+    const own = rows.filter((row) => row.fault === fault.id);
+    return own.length > 0 && own.every((row) => row.outcome === 'caught');
+  });
+  const falseAlarms = rows.filter((row) => row.outcome === 'false-alarm').length;
+  const isWholeCatalogue = options.fault.length === 0 && options.profile === undefined;
+  const vacuous = isWholeCatalogue ? neverRed(scenarios, everRed) : [];
+  for (const check of vacuous) say(`no fault turns this check red: ${check}`);
+  say(`${faults.length} faults, ${caught.length} caught, ${falseAlarms} false alarms`);
   if (interrupt.signal.aborted) return EXIT.broken;
-  return count('caught') === faults.length && count('false-alarm') === 0 ? EXIT.ok : EXIT.product;
+  return caught.length === faults.length && falseAlarms === 0 && vacuous.length === 0 ? EXIT.ok : EXIT.product;
+}
+
+/** Declared checks that stayed green or skipped under every fault: nothing shows that they can fail. */
+function neverRed(scenarios: readonly ScenarioFile[], everRed: ReadonlySet<string>): string[] {
+  return scenarios
+    .flatMap(({ definition }) => Object.keys(definition.checks).map((check) => `${definition.id}: ${check}`))
+    .filter((check) => !everRed.has(check));
 }
 
 function selectFaults(options: FaultsOptions): readonly Fault[] {
@@ -95,11 +120,13 @@ async function redChecks(
   fault: Fault | undefined,
   folder: string,
   signal: AbortSignal,
-): Promise<RedByScenario> {
+): Promise<Observed> {
   const red: RedByScenario = new Map();
+  const skipped = new Set<string>();
   const add = (scenario: string, what: string) => red.set(scenario, (red.get(scenario) ?? new Set()).add(what));
   const startedAtMs = Date.now();
   const reportDir = mkdtempSync(path.join(folder, 'run-'));
+  mkdirSync(path.join(reportDir, 'artifacts'));
   await runScenarios({
     files: scenarios.map((entry) => entry.file),
     settings: {
@@ -120,18 +147,21 @@ async function redChecks(
         const { code, message } = event.error;
         if (code !== 'SCENARIO_PROMISE_BROKEN') add(event.scenario, `!${code ?? message}`);
       }
+      if (event.type === 'scenario-finished' && event.status === 'skipped') skipped.add(event.scenario);
       if (event.type === 'run-error') add('run', `!${event.error.code ?? event.error.message}`);
       if (event.type === 'left-behind') add('run', `left behind: ${event.what}`);
     },
   });
-  return red;
+  return { red, skipped };
 }
 
 function expectedRed(fault: Fault): RedByScenario {
   return new Map(fault.expected.map(({ scenario, checks }) => [scenario, new Set(checks)]));
 }
 
-function judge(fault: string, profile: string, red: RedByScenario, expected: RedByScenario, clean: boolean): FaultRow {
+function judge(fault: string, profile: string, observed: Observed, named: RedByScenario, clean: boolean): FaultRow {
+  const { red } = observed;
+  const expected = new Map([...named].filter(([scenario]) => !observed.skipped.has(scenario)));
   const without = (from: RedByScenario, other: RedByScenario) =>
     [...from].flatMap(([scenario, checks]) =>
       [...checks].filter((check) => !other.get(scenario)?.has(check)).map((check) => `${scenario}: ${check}`),

@@ -1,10 +1,16 @@
-import { errorText, isSevHarnessError } from '../../core/errors.ts';
+import { isSevHarnessError } from '../../core/errors.ts';
 import type { SlotTimeline } from '../../reports/model/run.ts';
 import { harnessError } from '../errors.ts';
 import type { ScenarioContext } from '../fixtures/scenario.ts';
 import { findQemu } from '../host/qemu-process.ts';
 import { type Refusal, refusalOf } from '../host/refusal.ts';
-import { type Domain, isNoDomain, isRemoteError, type LibvirtConnection } from '../libvirt/index.ts';
+import {
+  type Domain,
+  isNoDomain,
+  isOperationInvalid,
+  isRemoteError,
+  type LibvirtConnection,
+} from '../libvirt/index.ts';
 import { guestName } from './ownership.ts';
 import { type GuestKind, type GuestSpec, guestXml } from './spec.ts';
 
@@ -15,7 +21,7 @@ export interface RunningGuest {
   readonly domain: Domain;
   /** libvirt's word for its state, or `gone` when the host does not know it any more. */
   currentState(): Promise<string>;
-  /** Destroys it and returns when the host no longer lists it. */
+  /** Destroys it and returns when the host no longer runs it; one that does not run any more is no error. */
   stop(): Promise<void>;
   /**
    * Kills its QEMU with SIGKILL, as the kernel's OOM killer would, and returns when the host has noticed.
@@ -36,8 +42,8 @@ export interface LaunchOptions {
 }
 
 const DEFAULT_MEMORY_MIB = 256;
-const GONE_TIMEOUT_MS = 15_000;
-const GONE_POLL_MS = 20;
+const OFF_TIMEOUT_MS = 15_000;
+const OFF_POLL_MS = 20;
 
 /** Launches guests, keeps the slot timeline, and sees to it that none outlives its scenario. */
 export class GuestLauncher {
@@ -104,28 +110,34 @@ export class GuestLauncher {
       if (bar !== undefined) Object.assign(bar, { endMs: this.#context.nowMs(), end });
       forget();
     };
+    const currentState = async () => {
+      try {
+        return (await domain.state()).state;
+      } catch (error) {
+        if (isNoDomain(error)) return 'gone';
+        throw error;
+      }
+    };
+    const off = () => waitUntilOff({ name: spec.name, currentState }, signal);
     return {
       name: spec.name,
       kind: spec.kind,
       domain,
-      currentState: async () => {
-        try {
-          return (await domain.state()).state;
-        } catch (error) {
-          if (isNoDomain(error)) return 'gone';
-          throw error;
-        }
-      },
+      currentState,
       stop: async () => {
-        await domain.destroy();
-        await waitUntilGone(host.connection, spec.name, signal);
+        try {
+          await domain.destroy();
+        } catch (error) {
+          if (!isNoDomain(error) && !isOperationInvalid(error)) throw error;
+        }
+        await off();
         ended('stopped');
       },
       kill: async () => {
         const found = await findQemu(host, spec.name);
         if ('outOfReach' in found) return found;
         await host.shell.kill(found.pid);
-        await waitUntilGone(host.connection, spec.name, signal);
+        await off();
         ended('killed');
         return undefined;
       },
@@ -169,23 +181,18 @@ async function lookup(connection: LibvirtConnection, name: string): Promise<Doma
   }
 }
 
-/** Waits until a transient domain is no longer known. Throws `GUEST_WAIT_TIMEOUT` with the state seen last. */
-async function waitUntilGone(connection: LibvirtConnection, name: string, signal: AbortSignal): Promise<void> {
-  const deadline = Date.now() + GONE_TIMEOUT_MS;
+/** Waits until the host no longer runs a guest. Throws `GUEST_WAIT_TIMEOUT` with the state seen last. */
+async function waitUntilOff(guest: { name: string; currentState(): Promise<string> }, signal: AbortSignal) {
+  const deadline = Date.now() + OFF_TIMEOUT_MS;
   for (;;) {
     signal.throwIfAborted();
-    const domain = await lookup(connection, name);
-    if (domain === undefined) return;
-    if (Date.now() > deadline) {
-      const seen = await domain.state().then(
-        ({ state, reason }) => `${state} (${reason})`,
-        (error: unknown) => errorText(error),
-      );
+    const state = await guest.currentState();
+    if (state === 'gone' || state === 'shutoff') return;
+    if (Date.now() > deadline)
       throw harnessError(
         'GUEST_WAIT_TIMEOUT',
-        `guest ${name} is still there ${GONE_TIMEOUT_MS / 1000} s after it ended: last seen ${seen}`,
+        `guest ${guest.name} is still ${state} ${OFF_TIMEOUT_MS / 1000} s after it was ended`,
       );
-    }
-    await new Promise((resolve) => setTimeout(resolve, GONE_POLL_MS));
+    await new Promise((resolve) => setTimeout(resolve, OFF_POLL_MS));
   }
 }
