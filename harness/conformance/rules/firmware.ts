@@ -1,0 +1,160 @@
+import { attribute, child, childText } from '../domain.ts';
+import type { Rule } from '../rule.ts';
+import { type Quote, SENTENCE } from '../sources.ts';
+import { removeElement, setAttribute } from '../xml-edit.ts';
+import { transitionalDevices } from './legacy-virtio.ts';
+import { isSev, isSnp } from './policy-value.ts';
+
+const STATELESS: Quote = {
+  document: 'nova',
+  text: 'The amd-sev-snp memory encryption model requires stateless firmware',
+};
+const KERNEL_HASHES: Quote = {
+  document: 'libvirt documentation',
+  text: 'launchSecurity, kernelHashes: whether the hashes of kernel, initrd and command line are in the measurement',
+};
+
+export const firmwareRules: readonly Rule[] = [
+  {
+    id: 'MACHINE-NOT-Q35',
+    promise: 'the machine type is q35',
+    severity: { train: 'error', modern: 'error' },
+    sources: [SENTENCE.q35, SENTENCE.legacyMachine],
+    *check({ domain }) {
+      if (domain.launchSecurity === undefined || domain.isQ35) return;
+      const type = child(domain.os, 'type');
+      const addressed = domain.devices.some(
+        (device) =>
+          attribute(child(device, 'address'), 'type') === 'pci' ||
+          (device.name === 'controller' && attribute(device, 'type') === 'pci'),
+      );
+      yield {
+        at: type ?? domain.os ?? domain.root,
+        message:
+          domain.machine === '' ? 'no machine type is given' : `the machine type is '${domain.machine}', not q35`,
+        // Addresses of a PCI root do not exist on a PCIe root: such a domain has to be laid out again.
+        suggestion: addressed ? "machine='q35', without the PCI addresses of the old machine type" : "machine='q35'",
+        ...(addressed || type === undefined ? {} : { edits: [setAttribute(domain.document, type, 'machine', 'q35')] }),
+      };
+      yield* transitionalDevices(domain);
+    },
+  },
+  {
+    id: 'UEFI-MISSING',
+    promise: 'the guest boots UEFI: a <loader>, or <os firmware="efi">',
+    severity: { train: 'error', modern: 'error' },
+    sources: [SENTENCE.ovmf],
+    *check({ domain }) {
+      const { launchSecurity, os, document } = domain;
+      if (launchSecurity === undefined) return;
+      const firmware = attribute(os, 'firmware');
+      if (firmware === 'efi' || (firmware === undefined && childText(os, 'loader') !== undefined)) return;
+      yield {
+        at: os ?? domain.root,
+        message: `the guest boots ${firmware === 'bios' ? "firmware='bios'" : "libvirt's default firmware, SeaBIOS"}, which knows no SEV`,
+        suggestion: "<os firmware='efi'>, or a <loader> with the path of OVMF",
+        ...(os === undefined ? {} : { edits: [setAttribute(document, os, 'firmware', 'efi')] }),
+      };
+    },
+  },
+  {
+    id: 'LOADER-NOT-PFLASH',
+    promise: 'the loader is mapped as pflash',
+    severity: { train: 'error', modern: 'error' },
+    sources: [SENTENCE.pflash],
+    *check({ domain, profile }) {
+      const loader = child(domain.os, 'loader');
+      if (domain.launchSecurity === undefined || loader === undefined || loader.text.trim() === '') return;
+      // SEV-SNP has no pflash of its own: QEMU takes the image by -bios, which libvirt calls rom.
+      if (attribute(loader, 'type') === 'pflash' || (isSnp(domain) && profile === 'modern')) return;
+      yield {
+        at: loader,
+        message: `the loader's type is '${attribute(loader, 'type') ?? 'rom (the default)'}', not pflash`,
+        suggestion: "type='pflash'",
+        edits: [setAttribute(domain.document, loader, 'type', 'pflash')],
+      };
+    },
+  },
+  {
+    id: 'LOADER-NOT-READONLY',
+    promise: 'the loader is read-only',
+    severity: { train: 'error', modern: 'error' },
+    sources: [SENTENCE.pflash],
+    *check({ domain }) {
+      const loader = child(domain.os, 'loader');
+      if (domain.launchSecurity === undefined || loader === undefined || loader.text.trim() === '') return;
+      if (attribute(loader, 'readonly') === 'yes' || (isSnp(domain) && attribute(loader, 'type') === 'rom')) return;
+      yield {
+        at: loader,
+        message: 'the guest can write to the firmware image that is measured',
+        suggestion: "readonly='yes'",
+        edits: [setAttribute(domain.document, loader, 'readonly', 'yes')],
+      };
+    },
+  },
+  {
+    id: 'SNP-FIRMWARE-NOT-STATELESS',
+    promise: 'the firmware of an SNP guest is stateless',
+    severity: { modern: 'error' },
+    sources: [STATELESS],
+    *check({ domain }) {
+      const loader = child(domain.os, 'loader');
+      if (!isSnp(domain) || attribute(loader, 'stateless') === 'yes' || attribute(loader, 'type') === 'rom') return;
+      yield {
+        at: loader ?? domain.os ?? domain.root,
+        message: 'the firmware keeps state in NVRAM, which no SNP measurement covers',
+        suggestion: "<loader stateless='yes'>",
+        ...(loader === undefined ? {} : { edits: [setAttribute(domain.document, loader, 'stateless', 'yes')] }),
+      };
+    },
+  },
+  {
+    id: 'SNP-NVRAM-PRESENT',
+    promise: 'an SNP guest has no <nvram>',
+    severity: { modern: 'error' },
+    sources: [STATELESS],
+    *check({ domain }) {
+      const nvram = child(domain.os, 'nvram');
+      if (!isSnp(domain) || nvram === undefined) return;
+      yield {
+        at: nvram,
+        message: 'an NVRAM file is state that no SNP measurement covers',
+        suggestion: 'no <nvram>',
+        edits: [removeElement(domain.document, nvram)],
+      };
+    },
+  },
+  {
+    id: 'SNP-KERNELHASHES-OFF',
+    promise: 'an SNP guest with a direct kernel boot has its kernel measured',
+    severity: { modern: 'error' },
+    sources: [KERNEL_HASHES, { document: 'nova', text: "kernelHashes='yes' for an instance with a kernel" }],
+    *check({ domain }) {
+      const { launchSecurity, document } = domain;
+      if (launchSecurity === undefined || !isSnp(domain) || childText(domain.os, 'kernel') === undefined) return;
+      if (attribute(launchSecurity, 'kernelHashes') === 'yes') return;
+      yield {
+        at: launchSecurity,
+        message: 'kernel, initrd and command line are not part of the measurement',
+        suggestion: "kernelHashes='yes'",
+        edits: [setAttribute(document, launchSecurity, 'kernelHashes', 'yes')],
+      };
+    },
+  },
+  {
+    id: 'SEV-DIRECT-KERNEL-UNMEASURED',
+    promise: 'a SEV guest with a direct kernel boot has its kernel measured',
+    severity: { train: 'warning', modern: 'warning' },
+    sources: [KERNEL_HASHES],
+    *check({ domain }) {
+      const kernel = child(domain.os, 'kernel');
+      if (!isSev(domain) || kernel === undefined || attribute(domain.launchSecurity, 'kernelHashes') === 'yes') return;
+      yield {
+        at: kernel,
+        message: 'the host can exchange kernel, initrd and command line: the measurement does not cover them',
+        // QEMU refuses to start when the firmware has no table for the hashes.
+        suggestion: "kernelHashes='yes' on <launchSecurity>, with a firmware that has the hashes table (AmdSevX64)",
+      };
+    },
+  },
+];

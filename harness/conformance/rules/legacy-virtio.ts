@@ -1,0 +1,42 @@
+import { attribute, child, type DomainView, type VirtioDevice } from '../domain.ts';
+import type { Problem } from '../rule.ts';
+import { SENTENCE } from '../sources.ts';
+import { setAttribute } from '../xml-edit.ts';
+import type { XmlElement } from '../xml-reader.ts';
+
+/** On a machine without PCIe, virtio devices are 0.9 unless their model says otherwise, and SEV needs 1.0. */
+export function* transitionalDevices(domain: DomainView): Iterable<Problem> {
+  for (const device of domain.virtioDevices) {
+    if (device.kind === 'video') {
+      yield {
+        at: device.element,
+        message: 'a virtio video device has no model without virtio 0.9, so it cannot be used on this machine type',
+        suggestion: "another model, for example <model type='qxl'/>",
+        source: SENTENCE.noVirtioGpu,
+      };
+      continue;
+    }
+    const place = modelPlace(device);
+    if (place === undefined || place.value === 'virtio-non-transitional') continue;
+    yield {
+      at: device.element,
+      message: `on machine type '${domain.machine}' this ${device.element.name} speaks virtio 0.9`,
+      suggestion: `${place.attribute}='virtio-non-transitional' (libvirt 5.2.0 or later)`,
+      edits: [setAttribute(domain.document, place.element, place.attribute, 'virtio-non-transitional')],
+      source: SENTENCE.virtio10,
+    };
+  }
+}
+
+interface ModelPlace {
+  readonly element: XmlElement;
+  readonly attribute: string;
+  readonly value: string | undefined;
+}
+
+function modelPlace({ element }: VirtioDevice): ModelPlace | undefined {
+  const holder = element.name === 'interface' ? child(element, 'model') : element;
+  if (holder === undefined) return undefined;
+  const name = element.name === 'interface' ? 'type' : 'model';
+  return { element: holder, attribute: name, value: attribute(holder, name) };
+}

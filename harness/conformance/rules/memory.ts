@@ -1,0 +1,130 @@
+import { attribute, child } from '../domain.ts';
+import type { Problem, Rule, RuleContext } from '../rule.ts';
+import { type Quote, SENTENCE } from '../sources.ts';
+import { appendChild, removeElement, setAttribute } from '../xml-edit.ts';
+import type { XmlElement } from '../xml-reader.ts';
+import { isSnp } from './policy-value.ts';
+
+const EXTRA_BYTES = 256n << 20n;
+const VMCOREINFO: Quote = {
+  document: 'nova',
+  text: 'bug 2117170: vmcoreinfo uses DMA, and the kernel of an SEV guest crashes',
+};
+
+/** libvirt's units (formatdomain, memory); `b` and `KB` and the like count in thousands. */
+const UNIT_BYTES: Readonly<Record<string, bigint>> = {
+  b: 1n,
+  bytes: 1n,
+  kb: 1000n,
+  k: 1n << 10n,
+  kib: 1n << 10n,
+  mb: 1000n ** 2n,
+  m: 1n << 20n,
+  mib: 1n << 20n,
+  gb: 1000n ** 3n,
+  g: 1n << 30n,
+  gib: 1n << 30n,
+  tb: 1000n ** 4n,
+  t: 1n << 40n,
+  tib: 1n << 40n,
+};
+
+export const memoryRules: readonly Rule[] = [
+  {
+    id: 'MEMORY-NOT-LOCKED',
+    promise:
+      '<memoryBacking> has <locked/> (modern: or <memtune> has a sufficient <hard_limit>; SEV-SNP needs neither)',
+    severity: { train: 'error', modern: 'error' },
+    sources: [SENTENCE.locked, SENTENCE.pinned],
+    check: memoryNotLocked,
+  },
+  {
+    id: 'VMCOREINFO-PRESENT',
+    promise: 'the guest has no vmcoreinfo device',
+    severity: { train: 'warning', modern: 'warning' },
+    sources: [VMCOREINFO],
+    *check({ domain }) {
+      const device = child(child(domain.root, 'features'), 'vmcoreinfo');
+      if (domain.launchSecurity === undefined || device === undefined || attribute(device, 'state') === 'off') return;
+      yield {
+        at: device,
+        message: 'the vmcoreinfo device crashes kernels of SEV guests',
+        suggestion: 'no <vmcoreinfo/>',
+        edits: [removeElement(domain.document, device)],
+      };
+    },
+  },
+  {
+    id: 'BALLOON-RECLAIM-WITH-PINNED-RAM',
+    promise: 'the balloon reclaims nothing, because the memory of the guest is pinned',
+    severity: { train: 'warning', modern: 'warning' },
+    sources: [SENTENCE.pinned],
+    *check({ domain }) {
+      if (domain.launchSecurity === undefined) return;
+      for (const balloon of domain.devices) {
+        if (balloon.name !== 'memballoon') continue;
+        const reclaiming = ['autodeflate', 'freePageReporting'].filter((name) => attribute(balloon, name) === 'on');
+        if (reclaiming.length === 0) continue;
+        yield {
+          at: balloon,
+          message: `${reclaiming.join(' and ')} can give nothing back: the guest's memory is pinned`,
+          suggestion: reclaiming.map((name) => `${name}='off'`).join(' '),
+          edits: reclaiming.map((name) => setAttribute(domain.document, balloon, name, 'off')),
+        };
+      }
+    },
+  },
+];
+
+function* memoryNotLocked({ domain, profile }: RuleContext): Iterable<Problem> {
+  const { document, root } = domain;
+  const backing = child(root, 'memoryBacking');
+  if (domain.launchSecurity === undefined || child(backing, 'locked') !== undefined) return;
+  if (profile === 'modern' && isSnp(domain)) return;
+  const edits =
+    backing === undefined
+      ? [appendChild(document, root, ['<memoryBacking>', '  <locked/>', '</memoryBacking>'])]
+      : [appendChild(document, backing, ['<locked/>'])];
+  const limit = child(child(root, 'memtune'), 'hard_limit');
+  if (profile === 'modern' && limit !== undefined) {
+    yield* judgeHardLimit(limit, child(root, 'memory'), edits);
+    return;
+  }
+  yield {
+    at: backing ?? root,
+    message: 'memory may be swapped or moved: there is no <locked/>',
+    suggestion: '<memoryBacking><locked/></memoryBacking>',
+    edits,
+  };
+}
+
+/** The article's other way: a limit that holds the guest's memory and what QEMU allocates besides. */
+function* judgeHardLimit(
+  limit: XmlElement,
+  memory: XmlElement | undefined,
+  edits: NonNullable<Problem['edits']>,
+): Iterable<Problem> {
+  const [limitBytes, memoryBytes] = [bytesOf(limit), bytesOf(memory)];
+  if (limitBytes === undefined || memoryBytes === undefined || limitBytes >= memoryBytes + EXTRA_BYTES) return;
+  const isTooSmall = limitBytes <= memoryBytes;
+  yield {
+    at: limit,
+    message: isTooSmall
+      ? `<hard_limit> (${mib(limitBytes)}) does not even hold the guest's memory (${mib(memoryBytes)})`
+      : `<hard_limit> leaves QEMU ${mib(limitBytes - memoryBytes)} besides the guest's memory; it may be killed`,
+    suggestion: `at least ${mib(memoryBytes + EXTRA_BYTES)}, or <memoryBacking><locked/></memoryBacking>`,
+    edits,
+    severity: isTooSmall ? 'error' : 'warning',
+    source: SENTENCE.hardLimit,
+  };
+}
+
+function bytesOf(element: XmlElement | undefined): bigint | undefined {
+  if (element === undefined || !/^\s*[0-9]{1,19}\s*$/.test(element.text)) return undefined;
+  const unit = UNIT_BYTES[(attribute(element, 'unit') ?? 'KiB').toLowerCase()];
+  return unit === undefined ? undefined : BigInt(element.text.trim()) * unit;
+}
+
+function mib(bytes: bigint): string {
+  return `${bytes >> 20n} MiB`;
+}

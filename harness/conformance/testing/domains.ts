@@ -1,0 +1,101 @@
+import type { ProfileName } from '../rule.ts';
+
+/** What the host of the sample domains has. */
+export const HOST = { cbitpos: 47, reducedPhysBits: 1 };
+
+/** A guest that breaks no rule of either profile. The samples of the rules each change one thing in it. */
+export const CLEAN = `<domain type='kvm'>
+  <name>guest</name>
+  <memory unit='KiB'>4194304</memory>
+  <memoryBacking>
+    <locked/>
+  </memoryBacking>
+  <os>
+    <type arch='x86_64' machine='pc-q35-7.2'>hvm</type>
+    <loader readonly='yes' type='pflash'>/usr/share/OVMF/OVMF_CODE.fd</loader>
+  </os>
+  <features>
+    <acpi/>
+  </features>
+  <devices>
+    <disk type='file' device='disk'>
+      <driver name='qemu' type='qcow2'/>
+      <source file='/guest.qcow2'/>
+      <target dev='sda' bus='scsi'/>
+    </disk>
+    <controller type='scsi' index='0' model='virtio-scsi'>
+      <driver iommu='on'/>
+    </controller>
+    <memballoon model='none'/>
+  </devices>
+  <launchSecurity type='sev'>
+    <cbitpos>47</cbitpos>
+    <reducedPhysBits>1</reducedPhysBits>
+    <policy>0x0033</policy>
+  </launchSecurity>
+</domain>
+`;
+
+export type Change = readonly [from: string | RegExp, to: string];
+
+/** A copy with each change made once. Throws when there is nothing to change, so that no sample tests nothing. */
+export function changed(xml: string, ...changes: readonly Change[]): string {
+  return changes.reduce((text, [from, to]) => {
+    const result = text.replace(from, () => to);
+    if (result === text) throw new Error(`nothing to change: ${from}`);
+    return result;
+  }, xml);
+}
+
+export const withDevice = (xml: string): Change => ['  </devices>', `    ${xml}\n  </devices>`];
+export const inOs = (xml: string): Change => ['  </os>', `    ${xml}\n  </os>`];
+export const LAUNCH_SECURITY = / {2}<launchSecurity[\s\S]*<\/launchSecurity>\n/;
+export const MEMORY_BACKING = / {2}<memoryBacking>[\s\S]*<\/memoryBacking>\n/;
+export const SCSI_CONTROLLER = / {4}<controller[\s\S]*<\/controller>\n/;
+export const LOADER = / {4}<loader.*\n/;
+
+/** The same guest with SEV-SNP, which only the modern profile knows. */
+export const SNP = changed(
+  CLEAN,
+  [LAUNCH_SECURITY, "  <launchSecurity type='sev-snp'>\n    <policy>0x00030000</policy>\n  </launchSecurity>\n"],
+  ["type='pflash'", "type='pflash' stateless='yes'"],
+);
+
+/** A guest that keeps every rule although it looks unusual. */
+export const fineDomains: readonly (readonly [what: string, profile: ProfileName, xml: string])[] = [
+  ['cbitpos left to libvirt', 'modern', changed(CLEAN, [/ {4}<cbitpos>.*\n.*\n/, ''])],
+  [
+    'the hard limit of the article',
+    'modern',
+    changed(CLEAN, [MEMORY_BACKING, "<memtune><hard_limit unit='KiB'>4456448</hard_limit></memtune>"]),
+  ],
+  ['an SNP guest whose memory is not locked', 'modern', changed(SNP, ['    <locked/>\n', ''])],
+  [
+    'an SNP guest whose firmware is loaded as rom',
+    'modern',
+    changed(SNP, ["readonly='yes' type='pflash' stateless='yes'", "type='rom'"]),
+  ],
+  ['SEV-ES as nova asks for it', 'modern', changed(CLEAN, ['0x0033', '0x0037'])],
+  ['a policy without prefix', 'train', changed(CLEAN, ['0x0033', '33'])],
+  ['firmware that libvirt chooses', 'train', changed(CLEAN, ['<os>', "<os firmware='efi'>"], [LOADER, ''])],
+  [
+    'virtio-blk behind a boot disk that is not',
+    'train',
+    changed(CLEAN, withDevice("<disk><driver iommu='on'/><target dev='vda' bus='virtio'/></disk>")),
+  ],
+  [
+    'virtio-blk first in the text and second in boot order',
+    'modern',
+    changed(
+      CLEAN,
+      ['    <disk ', "    <disk><target dev='vda' bus='virtio'/><boot order='2'/></disk>\n    <disk "],
+      ["bus='scsi'/>", "bus='scsi'/><boot order='1'/>"],
+    ),
+  ],
+  [
+    'a vhost-user interface',
+    'train',
+    changed(CLEAN, withDevice("<interface type='vhostuser'><model type='virtio'/><driver iommu='on'/></interface>")),
+  ],
+  ['vmcoreinfo that is switched off', 'train', changed(CLEAN, ['<acpi/>', "<vmcoreinfo state='off'/>"])],
+];

@@ -1,0 +1,114 @@
+import type { XmlDocument, XmlElement } from './xml-reader.ts';
+
+/** Replaces `source.slice(start, end)` by `text`; an insertion when both are equal. */
+export interface TextEdit {
+  readonly start: number;
+  readonly end: number;
+  readonly text: string;
+}
+
+/** Applies edits that do not touch each other. */
+export function applyEdits(source: string, edits: readonly TextEdit[]): string {
+  const parts: string[] = [];
+  let at = 0;
+  for (const edit of [...edits].sort((a, b) => a.start - b.start || a.end - b.end)) {
+    parts.push(source.slice(at, edit.start), edit.text);
+    at = edit.end;
+  }
+  parts.push(source.slice(at));
+  return parts.join('');
+}
+
+/** Sets an attribute, in the quotes that the document uses. */
+export function setAttribute(document: XmlDocument, element: XmlElement, name: string, value: string): TextEdit {
+  const { source } = document;
+  const present = element.attributes.get(name);
+  if (present !== undefined) return { ...present.valueSpan, text: escaped(value) };
+  const last = [...element.attributes.values()].at(-1);
+  const at = last?.span.end ?? element.start + 1 + element.name.length;
+  const quote = last === undefined ? documentQuote(source) : source[at - 1];
+  return { start: at, end: at, text: ` ${name}=${quote}${escaped(value)}${quote}` };
+}
+
+/** Removes an attribute with the white space before it. */
+export function removeAttribute(document: XmlDocument, element: XmlElement, name: string): TextEdit[] {
+  const present = element.attributes.get(name);
+  if (present === undefined) return [];
+  let { start } = present.span;
+  while (/\s/.test(document.source[start - 1] ?? '')) start--;
+  return [{ start, end: present.span.end, text: '' }];
+}
+
+/** Sets the text of an element that has no child elements. */
+export function setText(element: XmlElement, text: string): TextEdit {
+  if (!element.selfClosing) return { start: element.contentStart, end: element.contentEnd, text: escaped(text) };
+  const start = element.end - 2;
+  return { start, end: element.end, text: `>${escaped(text)}</${element.name}>` };
+}
+
+/** Removes an element, and its line when it stood alone there. */
+export function removeElement(document: XmlDocument, element: XmlElement): TextEdit {
+  const { source } = document;
+  let { start, end } = element;
+  while (source[start - 1] === ' ' || source[start - 1] === '\t') start--;
+  const aloneBefore = start === 0 || source[start - 1] === '\n';
+  const after = /[ \t]*\r?\n/y;
+  after.lastIndex = end;
+  const rest = after.exec(source);
+  if (!aloneBefore || rest === null) return { start: element.start, end, text: '' };
+  end += rest[0].length;
+  return { start, end, text: '' };
+}
+
+/** Appends a child, indented as its siblings are. `lines` are relative to the child's own indentation. */
+export function appendChild(document: XmlDocument, parent: XmlElement, lines: readonly string[]): TextEdit {
+  const { source } = document;
+  const newline = source.includes('\r\n') ? '\r\n' : '\n';
+  const quoted = documentQuote(source) === '"' ? lines.map((line) => line.replaceAll("'", '"')) : lines;
+  const sibling = parent.children.at(-1);
+  if (sibling !== undefined) {
+    const indent = indentOf(source, sibling.start);
+    const text = indent === undefined ? quoted.map((line) => line.trim()).join('') : block(quoted, newline, indent);
+    return { start: sibling.end, end: sibling.end, text };
+  }
+  const outer = indentOf(source, parent.start);
+  const content =
+    outer === undefined
+      ? quoted.map((line) => line.trim()).join('')
+      : `${block(quoted, newline, outer + indentUnit(document))}${newline}${outer}`;
+  if (parent.selfClosing) return { start: parent.end - 2, end: parent.end, text: `>${content}</${parent.name}>` };
+  const { contentStart, contentEnd } = parent;
+  const blank = source.slice(contentStart, contentEnd).trim() === '';
+  return { start: contentStart, end: blank ? contentEnd : contentStart, text: content };
+}
+
+function block(lines: readonly string[], newline: string, indent: string): string {
+  return lines.map((line) => `${newline}${indent}${line}`).join('');
+}
+
+/** White space before an element that starts its line; undefined when something else stands there. */
+function indentOf(source: string, start: number): string | undefined {
+  let from = start;
+  while (source[from - 1] === ' ' || source[from - 1] === '\t') from--;
+  return from === 0 || source[from - 1] === '\n' ? source.slice(from, start) : undefined;
+}
+
+function indentUnit(document: XmlDocument): string {
+  const { source, root } = document;
+  const first = root.children[0];
+  const [outer, inner] = [
+    indentOf(source, root.start),
+    first === undefined ? undefined : indentOf(source, first.start),
+  ];
+  if (outer === undefined || inner === undefined || !inner.startsWith(outer)) return '  ';
+  return inner.slice(outer.length) || '  ';
+}
+
+/** The quote that the document's first attribute uses. */
+function documentQuote(source: string): string {
+  return /=\s*(["'])/.exec(source.replace(/^\ufeff?<\?[^>]*\?>/, ''))?.[1] ?? "'";
+}
+
+function escaped(value: string): string {
+  return value.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('"', '&quot;').replaceAll("'", '&apos;');
+}
