@@ -115,7 +115,7 @@ export function sealPacket(
   context: number,
   plain: Uint8Array,
   iv: Uint8Array,
-  bound = new Uint8Array(),
+  bound: Uint8Array = new Uint8Array(),
 ) {
   const data = aesCtr(keys.tek, iv, plain);
   const flags = littleEndian(0);
