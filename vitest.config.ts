@@ -20,6 +20,8 @@ const unit: TestProjectConfiguration = {
     include: [`${rooms}/**/*.test.ts`],
     exclude: [...never, '**/*.vectors.test.ts', '**/*.real.test.ts'],
     pool: 'threads',
+    // Tests that start the program compete for two cores.
+    testTimeout: 30_000,
   },
 };
 

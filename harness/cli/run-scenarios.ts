@@ -2,6 +2,7 @@ import path from 'node:path';
 import { createVitest } from 'vitest/node';
 import type { RunEvent } from '../../reports/model/events.ts';
 import { eventReporter } from '../../reports/model/vitest-reporter.ts';
+import { announceInterrupt } from '../fixtures/interrupt-channel.ts';
 import { EVENT_ANNOTATION, type ScenarioSettings } from '../fixtures/settings.ts';
 
 export interface ScenarioRunOptions {
@@ -47,12 +48,10 @@ export async function runScenarios(options: ScenarioRunOptions): Promise<void> {
   // vitest exits the process on a signal; ours must first clean up.
   for (const [name, listeners] of Object.entries(signalListeners()) as [NodeJS.Signals, NodeJS.SignalsListener[]][])
     for (const listener of listeners) if (!before[name]?.includes(listener)) process.off(name, listener);
-  const cancel = () => void vitest.cancelCurrentRun('keyboard-input');
-  signal.addEventListener('abort', cancel, { once: true });
+  using _interrupt = announceInterrupt(settings.owner.runId, signal);
   try {
     if (!signal.aborted) await vitest.start();
   } finally {
-    signal.removeEventListener('abort', cancel);
     await vitest.close();
   }
 }
