@@ -1,4 +1,4 @@
-import { fromHex, toHex } from '../../../core/bytes.ts';
+import { fromHex } from '../../../core/bytes.ts';
 import { libvirtError } from '../errors.ts';
 import type { XdrReader } from '../xdr/reader.ts';
 import type { XdrWriter } from '../xdr/writer.ts';
@@ -7,8 +7,8 @@ const UUID_BYTES = 16;
 
 /** 16 bytes as `8-4-4-4-12` lowercase hex. */
 export function readUuid(reader: XdrReader): string {
-  const hex = toHex(reader.fixedOpaque(UUID_BYTES));
-  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-');
+  const hex = reader.fixedHex(UUID_BYTES);
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 }
 
 export function writeUuid(writer: XdrWriter, uuid: string): void {

@@ -1,18 +1,17 @@
 import { libvirtError } from '../errors.ts';
 
-const utf8 = new TextDecoder('utf-8');
-
 /**
  * Reads XDR (RFC 4506) from bytes that a peer sent: every length is checked against its limit and against what is left
  * before anything is allocated. All failures are `XDR_MALFORMED`.
  */
 export class XdrReader {
-  readonly #bytes: Uint8Array;
+  readonly #bytes: Buffer;
   readonly #view: DataView;
   #offset = 0;
 
   constructor(bytes: Uint8Array) {
-    this.#bytes = bytes;
+    // A view, not a copy: Buffer reads short texts several times faster than TextDecoder, and keeps a leading U+FEFF.
+    this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
@@ -54,6 +53,12 @@ export class XdrReader {
     return new Uint8Array(this.#bytes.subarray(start, start + length));
   }
 
+  /** `length` bytes as lowercase hex. */
+  fixedHex(length: number): string {
+    const start = this.#take(paddedLength(length));
+    return this.#bytes.toString('hex', start, start + length);
+  }
+
   opaque(maxLength: number): Uint8Array {
     return this.fixedOpaque(this.length(maxLength, 1, 'opaque'));
   }
@@ -62,7 +67,7 @@ export class XdrReader {
   string(maxLength: number): string {
     const length = this.length(maxLength, 1, 'string');
     const start = this.#take(paddedLength(length));
-    return utf8.decode(this.#bytes.subarray(start, start + length));
+    return this.#bytes.toString('utf8', start, start + length);
   }
 
   /** A C `char` array: each character takes four bytes on the wire; ends at the first NUL. */
@@ -70,7 +75,7 @@ export class XdrReader {
     const start = this.#take(count * 4);
     const text = Uint8Array.from({ length: count }, (_, index) => this.#view.getInt32(start + index * 4) & 0xff);
     const end = text.indexOf(0);
-    return utf8.decode(end < 0 ? text : text.subarray(0, end));
+    return Buffer.from(end < 0 ? text : text.subarray(0, end)).toString('utf8');
   }
 
   chars(maxLength: number): string {

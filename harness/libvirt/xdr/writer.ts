@@ -1,12 +1,11 @@
 import { libvirtError } from '../errors.ts';
 
-const utf8 = new TextEncoder();
 const INITIAL_BYTES = 256;
 
 /** Writes XDR (RFC 4506). Values that the protocol cannot carry are refused with `XDR_UNENCODABLE`. */
 export class XdrWriter {
-  #bytes = new Uint8Array(INITIAL_BYTES);
-  #view = new DataView(this.#bytes.buffer);
+  #bytes = Buffer.alloc(INITIAL_BYTES);
+  #view = new DataView(this.#bytes.buffer, this.#bytes.byteOffset);
   #length = 0;
 
   int(value: number): void {
@@ -54,12 +53,16 @@ export class XdrWriter {
   }
 
   string(value: string, maxLength: number): void {
-    this.opaque(utf8.encode(value), maxLength);
+    const length = Buffer.byteLength(value, 'utf8');
+    if (length > maxLength) throw unencodable(`string of ${length} bytes, limit ${maxLength}`);
+    this.uint(length);
+    const start = this.#grow((length + 3) & ~3);
+    this.#bytes.write(value, start, 'utf8');
   }
 
   /** A C `char` array: four wire bytes each character, NUL to the end, and always one NUL. */
   fixedChars(value: string, count: number): void {
-    const text = utf8.encode(value);
+    const text = Buffer.from(value, 'utf8');
     if (text.length >= count) throw unencodable(`char array of ${text.length} bytes, limit ${count - 1}`);
     const start = this.#grow(count * 4);
     for (const [index, byte] of text.entries()) this.#view.setInt32(start + index * 4, byte);
@@ -67,7 +70,7 @@ export class XdrWriter {
 
   /** As libvirt sends them: the terminating NUL counts. */
   chars(value: string, maxLength: number): void {
-    const count = utf8.encode(value).length + 1;
+    const count = Buffer.byteLength(value, 'utf8') + 1;
     if (count > maxLength) throw unencodable(`char array of ${count} bytes, limit ${maxLength}`);
     this.uint(count);
     this.fixedChars(value, count);
@@ -86,7 +89,7 @@ export class XdrWriter {
 
   /** The bytes written so far, as a copy. */
   finish(): Uint8Array {
-    return this.#bytes.slice(0, this.#length);
+    return new Uint8Array(this.#bytes.subarray(0, this.#length));
   }
 
   #append(value: Uint8Array): void {
@@ -99,10 +102,10 @@ export class XdrWriter {
     const start = this.#length;
     const needed = start + byteCount;
     if (needed > this.#bytes.length) {
-      const larger = new Uint8Array(Math.max(needed, this.#bytes.length * 2));
+      const larger = Buffer.alloc(Math.max(needed, this.#bytes.length * 2));
       larger.set(this.#bytes);
       this.#bytes = larger;
-      this.#view = new DataView(larger.buffer);
+      this.#view = new DataView(larger.buffer, larger.byteOffset);
     }
     this.#length = needed;
     return start;
