@@ -34,9 +34,8 @@ export async function createDomain(
   const domain = machine.domains.claim(definition.name, definition.uuid, true);
   try {
     await domain.withJob(() => startDomain(machine, domain, definition, options));
-  } catch (error) {
+  } finally {
     if (domain.persistent === undefined && !domain.isActive) machine.domains.remove(domain);
-    throw error;
   }
   return domain;
 }

@@ -130,8 +130,7 @@ function checkHostFiles(definition: DomainDefinition): void {
 export function stopped(machine: Machine, domain: Domain, state: DomainState): void {
   const { live } = domain;
   if (live === undefined) return;
-  machine.processes.delete(live.qemu.pid);
-  machine.domains.forgetId(live.id);
+  machine.releaseDomain(live.id, live.qemu.pid);
   domain.live = undefined;
   domain.autodestroyOwner = undefined;
   domain.state = state;

@@ -13,6 +13,7 @@ import { EventBus } from './events.ts';
 import { DomainRegistry } from './registry.ts';
 
 const FIRST_PID = 4321;
+const FIRST_VNC_PORT = 5900;
 
 /** Everything that one emulated host is made of; the functions of `state/` and `server/` work on it. */
 export class Machine {
@@ -32,6 +33,7 @@ export class Machine {
   readonly qemuLogs = new Map<string, string>();
   readonly hostUuid = randomUUID();
   readonly bootedAtMs: number;
+  readonly #vncPorts = new Map<number, number>();
   #lastPid = FIRST_PID;
   #lastDomainId = 0;
 
@@ -58,6 +60,24 @@ export class Machine {
 
   newUuid(): string {
     return randomUUID();
+  }
+
+  /** The lowest VNC port that no running domain has; the same each time for one domain. */
+  vncPort(domainId: number): number {
+    const own = this.#vncPorts.get(domainId);
+    if (own !== undefined) return own;
+    const taken = new Set(this.#vncPorts.values());
+    let port = FIRST_VNC_PORT;
+    while (taken.has(port)) port++;
+    this.#vncPorts.set(domainId, port);
+    return port;
+  }
+
+  /** What a domain had while it ran. */
+  releaseDomain(domainId: number, pid: number): void {
+    this.#vncPorts.delete(domainId);
+    this.processes.delete(pid);
+    this.domains.forgetId(domainId);
   }
 
   releaseSev(vm: SevVm | undefined, how: SevTeardown): void {

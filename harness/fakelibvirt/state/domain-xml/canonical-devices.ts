@@ -92,7 +92,15 @@ export function canonicalDevices(root: XmlElement, facts: Facts): XmlElement {
   const emulator = element('emulator', {}, [facts.emulator]);
   const devices = element('devices', {}, [emulator, ...known, ...unknown]);
   assignPciAddresses(devices, isQ35(facts.machine));
+  for (const balloon of elements(devices, 'memballoon')) moveToEnd(balloon, 'driver');
   return devices;
+}
+
+/** libvirt prints a balloon's driver options behind its address. */
+function moveToEnd(parent: XmlElement, name: string): void {
+  const moved = elements(parent, name);
+  const kept = parent.children.filter((node) => !isElement(node) || node.name !== name);
+  parent.children.splice(0, parent.children.length, ...kept, ...moved);
 }
 
 export function canonicalDisk(source: XmlElement): XmlElement {

@@ -68,7 +68,8 @@ export function liveTree(definition: DomainDefinition, id: number, machine: Mach
   pickFirmware(tree, definition);
   markCpuChecked(tree);
   addAliases(tree, id);
-  openGraphics(tree, id);
+  openGraphics(tree, () => machine.vncPort(id));
+  openChannels(tree, definition.name, id);
   addTerminals(tree, id);
   fillLaunchSecurity(tree, definition, machine);
   if (!child(tree, 'seclabel')) {
@@ -160,12 +161,23 @@ function markCpuChecked(tree: XmlElement): void {
   if (attribute(cpu, 'mode') === 'custom') cpu?.attributes.set('check', 'full');
 }
 
-function openGraphics(tree: XmlElement, id: number): void {
+function openGraphics(tree: XmlElement, freePort: () => number): void {
   for (const graphics of elements(child(tree, 'devices') ?? element('devices'), 'graphics')) {
     if (attribute(graphics, 'autoport') !== 'yes') continue;
-    graphics.attributes.set('port', String(5900 + ((id - 1) % 1000)));
+    graphics.attributes.set('port', String(freePort()));
     graphics.attributes.set('listen', attribute(child(graphics, 'listen'), 'address') ?? '127.0.0.1');
     child(graphics, 'listen')?.attributes.set('address', attribute(graphics, 'listen') ?? '127.0.0.1');
+  }
+}
+
+/** A channel without a source becomes a socket of libvirt's; nobody in the guest has opened it. */
+function openChannels(tree: XmlElement, name: string, id: number): void {
+  for (const channel of elements(child(tree, 'devices') ?? element('devices'), 'channel')) {
+    const target = child(channel, 'target');
+    if (attribute(channel, 'type') !== 'unix' || attribute(target, 'type') !== 'virtio') continue;
+    const path = `/var/lib/libvirt/qemu/channel/target/domain-${id}-${name.slice(0, 20)}/${attribute(target, 'name')}`;
+    if (!child(channel, 'source')) channel.children.unshift(element('source', { mode: 'bind', path }));
+    target?.attributes.set('state', 'disconnected');
   }
 }
 

@@ -1,0 +1,293 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { emulatorProcedures, qemuProcedures, remoteProcedures as remote } from '../../libvirt/protocol/libvirt.gen.ts';
+import { type EmulatedHost, startEmulatedHost } from '../index.ts';
+import { TestClient } from './test-client.ts';
+import { ES_POLICY, guestXml, SEV_POLICY, testUuid } from './test-guests.ts';
+
+// Every expectation of events, states and refusals below was recorded from libvirt 9.0.0 with QEMU 7.2.
+let host: EmulatedHost;
+let client: TestClient;
+beforeAll(async () => {
+  host = await startEmulatedHost({ profile: 'naples-es' });
+  client = await TestClient.open(host.socketPath);
+});
+afterAll(async () => {
+  await client[Symbol.asyncDispose]();
+  await host.close();
+});
+
+let lastGuest = 0;
+async function defined(options: Parameters<typeof guestXml>[1] = {}) {
+  const number = ++lastGuest;
+  const { dom } = await client.call(remote.domainDefineXml, {
+    xml: guestXml(`g${number}`, { uuid: testUuid(number), ...options }),
+  });
+  await client.takeLifecycle();
+  return dom;
+}
+
+async function running(options: Parameters<typeof guestXml>[1] = {}) {
+  const { dom } = await client.call(remote.domainCreateWithFlags, { dom: await defined(options), flags: 0 });
+  await client.takeLifecycle();
+  return dom;
+}
+
+type Dom = Awaited<ReturnType<typeof defined>>;
+const stateOf = async (dom: Dom) =>
+  Object.values(await client.call(remote.domainGetState, { dom, flags: 0 })).join('/');
+const pidOf = async ({ name }: Dom) => {
+  const path = `/run/libvirt/qemu/${name}.pid`;
+  const { content } = await client.call(emulatorProcedures.readFile, { path, offset: 0n, length: 100 });
+  return Number(Buffer.from(content).toString());
+};
+
+describe('lifecycle, with the events in the order of libvirt 9.0', () => {
+  test('define, redefine, undefine', async () => {
+    const xml = guestXml('d', { uuid: testUuid(900) });
+    const { dom } = await client.call(remote.domainDefineXml, { xml });
+    await client.call(remote.domainDefineXml, { xml });
+    await client.call(remote.domainUndefineFlags, { dom, flags: 0 });
+    expect(await client.takeLifecycle()).toEqual(['d 0/0 -1', 'd 0/1 -1', 'd 1/0 -1']);
+  });
+
+  test('start, suspend, resume, destroy', async () => {
+    const dom = await defined();
+    const started = await client.call(remote.domainCreateWithFlags, { dom, flags: 0 });
+    const { id } = started.dom;
+    const { name } = dom;
+    expect(await stateOf(dom)).toBe('1/1');
+    await client.call(remote.domainSuspend, { dom });
+    expect(await stateOf(dom)).toBe('3/1');
+    await client.call(remote.domainSuspend, { dom });
+    await client.call(remote.domainResume, { dom });
+    expect(await stateOf(dom)).toBe('1/5');
+    await client.call(remote.domainDestroy, { dom });
+    expect(await stateOf(dom)).toBe('5/2');
+    expect(await client.takeLifecycle()).toEqual([
+      `${name} 4/0 ${id}`,
+      `${name} 2/0 ${id}`,
+      `${name} 3/0 ${id}`,
+      `${name} 4/0 ${id}`,
+      `${name} 6/2 ${id}`,
+      `${name} 5/1 -1`,
+    ]);
+  });
+
+  test('start paused', async () => {
+    const { dom } = await client.call(remote.domainCreateWithFlags, { dom: await defined(), flags: 1 });
+    expect(await client.takeLifecycle()).toEqual([`${dom.name} 2/0 ${dom.id}`, `${dom.name} 3/0 ${dom.id}`]);
+    expect(await stateOf(dom)).toBe('3/1');
+  });
+
+  test('a guest with ACPI shuts down by itself; without ACPI it does not hear the button', async () => {
+    const dom = await running();
+    await client.call(remote.domainShutdown, { dom });
+    expect(await client.takeLifecycle()).toEqual([`${dom.name} 6/1 ${dom.id}`, `${dom.name} 5/0 ${dom.id}`]);
+    expect(await stateOf(dom)).toBe('5/1');
+  });
+
+  test('reboot comes back running; with on_reboot destroy it ends', async () => {
+    const dom = await running();
+    await client.call(remote.domainReboot, { dom, flags: 0 });
+    expect(await client.takeLifecycle()).toEqual([`${dom.name} 4/0 ${dom.id}`]);
+    expect(await stateOf(dom)).toBe('1/1');
+    const ending = await running({ extra: '<on_reboot>destroy</on_reboot>' });
+    await client.call(remote.domainReboot, { dom: ending, flags: 0 });
+    expect(await client.takeLifecycle()).toEqual([
+      `${ending.name} 6/1 ${ending.id}`,
+      `${ending.name} 5/0 ${ending.id}`,
+    ]);
+  });
+
+  test('reset keeps a guest running, and ends one whose registers are encrypted', async () => {
+    const dom = await running({ policy: SEV_POLICY });
+    await client.call(remote.domainReset, { dom, flags: 0 });
+    expect(await stateOf(dom)).toBe('1/1');
+    const encrypted = await running({ policy: ES_POLICY });
+    await client.call(remote.domainReset, { dom: encrypted, flags: 0 });
+    expect(await stateOf(encrypted)).toBe('5/1');
+  });
+
+  test('QEMU killed with SIGKILL: Stopped Failed with the id it had, state crashed', async () => {
+    const dom = await running({ policy: SEV_POLICY });
+    expect(await client.call(emulatorProcedures.kill, { pid: await pidOf(dom), signal: 9 })).toEqual({ errno: 0 });
+    expect(await client.takeLifecycle()).toEqual([`${dom.name} 5/5 ${dom.id}`]);
+    expect(await stateOf(dom)).toBe('5/3');
+  });
+
+  test('QEMU ended with SIGTERM or by its monitor: a shutdown', async () => {
+    const dom = await running();
+    await client.call(emulatorProcedures.kill, { pid: await pidOf(dom), signal: 15 });
+    const shutdown = [`${dom.name} 6/2 ${dom.id}`, `${dom.name} 5/0 ${dom.id}`];
+    expect(await client.takeLifecycle()).toEqual(shutdown);
+    const other = await running();
+    const cmd = '{"execute":"quit"}';
+    expect(await client.refusal(qemuProcedures.domainMonitorCommand, { dom: other, cmd, flags: 0 })).toEqual({
+      code: 38,
+      domain: 10,
+      message: 'Unable to read from monitor: Connection reset by peer',
+    });
+    expect(await stateOf(other)).toBe('5/1');
+  });
+
+  test('managed save and the start after it', async () => {
+    const dom = await running();
+    await client.call(remote.domainManagedSave, { dom, flags: 0 });
+    expect(await stateOf(dom)).toBe('5/5');
+    const { dom: again } = await client.call(remote.domainCreateWithFlags, { dom, flags: 0 });
+    expect(await stateOf(dom)).toBe('1/3');
+    expect(await client.takeLifecycle()).toEqual([
+      `${dom.name} 3/0 ${dom.id}`,
+      `${dom.name} 5/4 -1`,
+      `${dom.name} 2/2 ${again.id}`,
+      `${dom.name} 4/2 ${again.id}`,
+    ]);
+  });
+
+  test('a transient domain goes with its QEMU; undefining a running one makes it transient', async () => {
+    const { dom } = await client.call(remote.domainCreateXml, { xmlDesc: guestXml('t'), flags: 0 });
+    expect(await client.call(remote.domainIsPersistent, { dom })).toEqual({ persistent: 0 });
+    await client.call(remote.domainDestroy, { dom });
+    expect(await client.refusal(remote.domainGetState, { dom, flags: 0 })).toEqual({
+      code: 42,
+      domain: 10,
+      message: `Domain not found: no domain with matching uuid '${dom.uuid}' (t)`,
+    });
+    const other = await running();
+    await client.call(remote.domainUndefineFlags, { dom: other, flags: 0 });
+    expect(await client.refusal(remote.domainUndefineFlags, { dom: other, flags: 0 })).toMatchObject({
+      message: 'Requested operation is not valid: cannot undefine transient domain',
+    });
+    await client.call(remote.domainDestroy, { dom: other });
+    expect(await client.refusal(remote.domainLookupByName, { name: other.name })).toMatchObject({ code: 42 });
+  });
+
+  test('a failed start leaves the state failed, sends no event, and uses up an id', async () => {
+    const dom = await defined({ policy: SEV_POLICY, security: '<cbitpos>51</cbitpos>' });
+    expect(await client.refusal(remote.domainCreate, { dom })).toMatchObject({ code: 1, domain: 10 });
+    expect(await client.takeLifecycle()).toEqual([]);
+    expect(await stateOf(dom)).toBe('5/6');
+    const before = (await running()).id;
+    await client.refusal(remote.domainCreate, { dom });
+    expect((await running()).id).toBe(before + 2);
+  });
+
+  test('autodestroy ends with the connection that asked for it', async () => {
+    const other = await TestClient.open(host.socketPath);
+    const { dom } = await other.call(remote.domainCreateXml, { xmlDesc: guestXml('auto'), flags: 2 });
+    await other[Symbol.asyncDispose]();
+    await client.settle();
+    expect(await client.refusal(remote.domainLookupByUuid, { uuid: dom.uuid })).toMatchObject({ code: 42 });
+  });
+});
+
+describe('calls in the wrong state are refused as libvirt 9.0 refuses them', () => {
+  const notRunning = 'Requested operation is not valid: domain is not running';
+  type Refused = readonly [
+    name: string,
+    call: (dom: Dom) => Promise<{ code: number; domain: number; message: string }>,
+    expected: string,
+  ];
+  const inactive: Refused[] = [
+    ['destroy', (dom) => client.refusal(remote.domainDestroy, { dom }), `55/20 ${notRunning}`],
+    ['suspend', (dom) => client.refusal(remote.domainSuspend, { dom }), `55/20 ${notRunning}`],
+    ['resume', (dom) => client.refusal(remote.domainResume, { dom }), `55/20 ${notRunning}`],
+    ['shutdown', (dom) => client.refusal(remote.domainShutdown, { dom }), `55/10 ${notRunning}`],
+    ['reboot', (dom) => client.refusal(remote.domainReboot, { dom, flags: 0 }), `55/20 ${notRunning}`],
+    ['reset', (dom) => client.refusal(remote.domainReset, { dom, flags: 0 }), `55/20 ${notRunning}`],
+    ['save', (dom) => client.refusal(remote.domainSave, { dom, to: '/tmp/s' }), `55/20 ${notRunning}`],
+    ['managed save', (dom) => client.refusal(remote.domainManagedSave, { dom, flags: 0 }), `55/20 ${notRunning}`],
+    [
+      'memory statistics',
+      (dom) => client.refusal(remote.domainMemoryStats, { dom, maxStats: 9, flags: 0 }),
+      `55/20 ${notRunning}`,
+    ],
+    [
+      'console',
+      (dom) => client.refusal(remote.domainOpenConsole, { dom, devName: null, flags: 0 }),
+      `55/20 ${notRunning}`,
+    ],
+    ['job', (dom) => client.refusal(remote.domainGetJobInfo, { dom }), `55/20 ${notRunning}`],
+    [
+      'vcpus',
+      (dom) => client.refusal(remote.domainGetVcpus, { dom, maxinfo: 1, maplen: 1 }),
+      '55/10 Requested operation is not valid: cannot retrieve vcpu information for inactive domain',
+    ],
+    [
+      'unknown flags',
+      (dom) => client.refusal(remote.domainCreateWithFlags, { dom, flags: 1 << 20 }),
+      '8/10 unsupported flags (0x100000) in function qemuDomainCreateWithFlags',
+    ],
+  ];
+  test.each(inactive)('%s of a domain that is shut off', async (_, call, expected) => {
+    const { code, domain, message } = await call(await defined());
+    expect(`${code}/${domain} ${message}`).toBe(expected);
+  });
+
+  const active: Refused[] = [
+    [
+      'start',
+      (dom) => client.refusal(remote.domainCreate, { dom }),
+      '55/10 Requested operation is not valid: domain is already running',
+    ],
+    [
+      'resume',
+      (dom) => client.refusal(remote.domainResume, { dom }),
+      '55/10 Requested operation is not valid: domain is already running',
+    ],
+    [
+      'create',
+      (dom) => client.refusal(remote.domainCreateXml, { xmlDesc: guestXml(dom.name, { uuid: dom.uuid }), flags: 0 }),
+      "55/20 Requested operation is not valid: domain 'NAME' is already active",
+    ],
+    [
+      'define under another uuid',
+      (dom) => client.refusal(remote.domainDefineXml, { xml: guestXml(dom.name) }),
+      "9/20 operation failed: domain 'NAME' already exists with uuid UUID",
+    ],
+    [
+      'define under another name',
+      (dom) => client.refusal(remote.domainDefineXml, { xml: guestXml('other', { uuid: dom.uuid }) }),
+      "9/20 operation failed: domain 'NAME' is already defined with uuid UUID",
+    ],
+    [
+      'abort job',
+      (dom) => client.refusal(remote.domainAbortJob, { dom }),
+      '55/10 Requested operation is not valid: no job is active on the domain',
+    ],
+    [
+      'guest time',
+      (dom) => client.refusal(remote.domainGetTime, { dom, flags: 0 }),
+      '74/10 argument unsupported: QEMU guest agent is not configured',
+    ],
+    [
+      'console of a guest without one',
+      (dom) => client.refusal(remote.domainOpenConsole, { dom, devName: null, flags: 0 }),
+      '1/10 internal error: cannot find character device <null>',
+    ],
+    [
+      'screenshot of a guest without a screen',
+      (dom) => client.refusal(remote.domainScreenshot, { dom, screen: 0, flags: 0 }),
+      '55/10 Requested operation is not valid: no screens to take screenshot from',
+    ],
+  ];
+  test.each(active)('%s of a domain that runs', async (_, call, expected) => {
+    const dom = await running();
+    const { code, domain, message } = await call(dom);
+    expect(`${code}/${domain} ${message}`).toBe(expected.replace('NAME', dom.name).replace('UUID', dom.uuid));
+  });
+
+  const migration = '55/10 Requested operation is not valid: cannot migrate domain: SEV: Migration is not implemented';
+  const encrypted: Refused[] = [
+    ['save', (dom) => client.refusal(remote.domainSave, { dom, to: '/tmp/s' }), migration],
+    ['managed save', (dom) => client.refusal(remote.domainManagedSave, { dom, flags: 0 }), migration],
+    ['migrate', (dom) => client.refusal(remote.domainMigrateBegin3Params, { dom, params: [], flags: 0 }), migration],
+  ];
+  test.each(encrypted)('%s of a SEV guest, which goes on running', async (_, call, expected) => {
+    const dom = await running({ policy: SEV_POLICY });
+    const { code, domain, message } = await call(dom);
+    expect(`${code}/${domain} ${message}`).toBe(expected);
+    expect(await stateOf(dom)).toBe('1/1');
+    await client.call(remote.domainDestroy, { dom });
+  });
+});
