@@ -71,7 +71,7 @@ export function childText(element: XmlElement | undefined, name: string): string
 export function pathOf(element: XmlElement): string {
   const { name, parent, ordinal } = element;
   if (parent === undefined) return `/${name}`;
-  const alone = ordinal === 1 && parent.children.filter((sibling) => sibling.name === name).length === 1;
+  const alone = parent.childCounts.get(name) === 1;
   return `${pathOf(parent)}/${name}${alone ? '' : `[${ordinal}]`}`;
 }
 

@@ -80,13 +80,13 @@ const MAX_ROUNDS = 40;
 
 /** Makes every suggested change that is certain, and leaves the rest of the text as it is, byte for byte. */
 export function fixDomain(xml: string, options: LintOptions): FixReport {
-  const mended: Suggestion[] = [];
+  let mended: readonly Suggestion[] = [];
   let text = xml;
   let report = lintDomain(text, options);
   for (let round = 0; round < MAX_ROUNDS; round++) {
     const chosen = withoutConflicts(report.findings, text.length);
     if (chosen.length === 0) break;
-    mended.push(...chosen);
+    mended = [...mended, ...chosen];
     const edits = chosen.flatMap((finding) => finding.edits ?? []);
     text = applyEdits(text, edits);
     report = lintDomain(text, options);

@@ -26,7 +26,7 @@ export function setAttribute(document: XmlDocument, element: XmlElement, name: s
   if (present !== undefined) return { ...present.valueSpan, text: escaped(value) };
   const last = [...element.attributes.values()].at(-1);
   const at = last?.span.end ?? element.start + 1 + element.name.length;
-  const quote = last === undefined ? documentQuote(source) : source[at - 1];
+  const quote = last === undefined ? document.quote : source[at - 1];
   return { start: at, end: at, text: ` ${name}=${quote}${escaped(value)}${quote}` };
 }
 
@@ -62,9 +62,8 @@ export function removeElement(document: XmlDocument, element: XmlElement): TextE
 
 /** Appends a child, indented as its siblings are. `lines` are relative to the child's own indentation. */
 export function appendChild(document: XmlDocument, parent: XmlElement, lines: readonly string[]): TextEdit {
-  const { source } = document;
-  const newline = source.includes('\r\n') ? '\r\n' : '\n';
-  const quoted = documentQuote(source) === '"' ? lines.map((line) => line.replaceAll("'", '"')) : lines;
+  const { source, newline } = document;
+  const quoted = document.quote === '"' ? lines.map((line) => line.replaceAll("'", '"')) : lines;
   const sibling = parent.children.at(-1);
   if (sibling !== undefined) {
     const indent = indentOf(source, sibling.start);
@@ -102,11 +101,6 @@ function indentUnit(document: XmlDocument): string {
   ];
   if (outer === undefined || inner === undefined || !inner.startsWith(outer)) return '  ';
   return inner.slice(outer.length) || '  ';
-}
-
-/** The quote that the document's first attribute uses. */
-function documentQuote(source: string): string {
-  return /=\s*(["'])/.exec(source.replace(/^\ufeff?<\?[^>]*\?>/, ''))?.[1] ?? "'";
 }
 
 function escaped(value: string): string {

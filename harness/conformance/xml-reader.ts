@@ -21,6 +21,8 @@ export interface XmlElement {
   readonly name: string;
   readonly attributes: ReadonlyMap<string, XmlAttribute>;
   readonly children: readonly XmlElement[];
+  /** How many children have each name. */
+  readonly childCounts: ReadonlyMap<string, number>;
   readonly parent: XmlElement | undefined;
   /** Position among the siblings of the same name, from 1. */
   readonly ordinal: number;
@@ -38,6 +40,9 @@ export interface XmlElement {
 export interface XmlDocument {
   readonly source: string;
   readonly root: XmlElement;
+  /** What the document breaks its lines with, and the quote of its first attribute. */
+  readonly newline: string;
+  readonly quote: string;
   /** Line and column of a string index, both from 1. */
   placeOf(index: number): { readonly line: number; readonly column: number };
 }
@@ -53,10 +58,10 @@ const FORBIDDEN_CHARACTER = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff
 const PREDEFINED: Readonly<Record<string, string>> = { amp: '&', lt: '<', gt: '>', apos: "'", quot: '"' };
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
-interface Open extends Mutable<Omit<XmlElement, 'children' | 'text'>> {
+interface Open extends Mutable<Omit<XmlElement, 'children' | 'childCounts' | 'text'>> {
   children: XmlElement[];
   text: string;
-  readonly seen: Map<string, number>;
+  readonly childCounts: Map<string, number>;
 }
 
 /**
@@ -100,7 +105,9 @@ class Reader {
     const open = this.#stack.at(-1);
     if (open !== undefined) throw this.#malformed(`<${open.name}> is never closed`, open.start);
     if (this.#root === undefined) throw this.#malformed('there is no element at all', 0);
-    return { source, root: this.#root, placeOf: (index) => this.#placeOf(index) };
+    const newline = source.includes('\r\n') ? '\r\n' : '\n';
+    const quote = /=\s*(["'])/.exec(source.slice(this.#root.start))?.[1] ?? "'";
+    return { source, root: this.#root, newline, quote, placeOf: (index) => this.#placeOf(index) };
   }
 
   #markup(): void {
@@ -173,11 +180,18 @@ class Reader {
     const parent = this.#stack.at(-1);
     if (parent === undefined && this.#root !== undefined)
       throw this.#malformed(`a second root element <${name}>`, start);
-    const ordinal = (parent?.seen.get(name) ?? 0) + 1;
-    parent?.seen.set(name, ordinal);
+    const ordinal = (parent?.childCounts.get(name) ?? 0) + 1;
+    parent?.childCounts.set(name, ordinal);
     const element: Open = {
       ...{ name, attributes, parent, ordinal, start, selfClosing },
-      ...{ children: [], text: '', seen: new Map(), contentStart: this.#at, contentEnd: this.#at, end: this.#at },
+      ...{
+        children: [],
+        text: '',
+        childCounts: new Map(),
+        contentStart: this.#at,
+        contentEnd: this.#at,
+        end: this.#at,
+      },
     };
     parent?.children.push(element);
     if (parent === undefined) this.#root = element;

@@ -21,7 +21,9 @@ export const deviceRules: readonly Rule[] = [
         message: `the boot disk '${disk.target}' is on virtio-blk`,
         suggestion: "bus='scsi' with <controller type='scsi' model='virtio-scsi'>, or bus='sata'",
         // A guest that boots today may find its disk by name: only the profile that forbids it changes it.
-        ...(profile === 'train' ? { edits: moveToBus(domain, disk, 'scsi') } : {}),
+        ...(profile === 'train'
+          ? { edits: moveToBus(domain, disk, 'scsi', freeNames(domain.disks).get(disk) ?? disk.target) }
+          : {}),
       };
     },
   },
@@ -47,13 +49,14 @@ export const deviceRules: readonly Rule[] = [
     sources: [SENTENCE.ide],
     *check({ domain }) {
       if (domain.launchSecurity === undefined || !domain.isQ35) return;
+      const names = freeNames(domain.disks);
       for (const disk of domain.disks) {
         if (disk.bus !== 'ide') continue;
         yield {
           at: disk.element,
           message: `${disk.device} '${disk.target}' is on IDE, and q35 has no IDE controller`,
           suggestion: "bus='sata'",
-          edits: moveToBus(domain, disk, 'sata'),
+          edits: moveToBus(domain, disk, 'sata', names.get(disk) ?? disk.target),
         };
       }
       for (const controller of domain.devices) {
@@ -93,36 +96,40 @@ function passedThrough(at: Problem['at'], kind: string, what: string): Problem {
   };
 }
 
-/** Moves a disk to another bus, under a name that is free there, without what its old bus left behind. */
-function moveToBus(domain: DomainView, disk: Disk, bus: 'scsi' | 'sata'): TextEdit[] {
+/** Moves a disk to another bus and name, without what its old bus left behind. */
+function moveToBus(domain: DomainView, disk: Disk, bus: 'scsi' | 'sata', name: string): TextEdit[] {
   const { document } = domain;
   const target = child(disk.element, 'target');
   if (target === undefined) return [];
   const driver = child(disk.element, 'driver');
   const address = child(disk.element, 'address');
   const devices = child(domain.root, 'devices');
-  const hasController = domain.devices.some(
-    ({ name, attributes }) => name === 'controller' && attributes.get('type')?.value === 'scsi',
-  );
   return [
-    setAttribute(document, target, 'dev', freeName(domain, disk)),
+    setAttribute(document, target, 'dev', name),
     setAttribute(document, target, 'bus', bus),
     ...(driver === undefined ? [] : VIRTIO_ONLY.flatMap((name) => removeAttribute(document, driver, name))),
     ...(address === undefined ? [] : [removeElement(document, address)]),
-    ...(bus === 'scsi' && !hasController && devices !== undefined
+    ...(bus === 'scsi' && devices !== undefined && !hasScsiController(domain)
       ? [appendChild(document, devices, controllerLines('scsi', 'virtio-scsi'))]
       : []),
   ];
 }
 
-/** A name sda, sdb, … that no disk has; disks that are moved at the same time get different ones. */
-function freeName({ disks }: DomainView, disk: Disk): string {
+function hasScsiController({ devices }: DomainView): boolean {
+  return devices.some((device) => device.name === 'controller' && attribute(device, 'type') === 'scsi');
+}
+
+/** A name sda, sdb, … for each disk that may have to move: names that no disk has, and different ones. */
+function freeNames(disks: readonly Disk[]): ReadonlyMap<Disk, string> {
   const taken = new Set(disks.map(({ target }) => target));
-  let skip = disks.filter(({ bus, element }) => bus !== 'scsi' && element.start < disk.element.start).length;
-  for (let index = 0; ; index++) {
-    const name = `sd${letters(index)}`;
-    if (!taken.has(name) && skip-- === 0) return name;
+  const names = new Map<Disk, string>();
+  let index = 0;
+  for (const disk of disks) {
+    if (disk.bus !== 'ide' && disk.bus !== 'virtio') continue;
+    while (taken.has(`sd${letters(index)}`)) index++;
+    names.set(disk, `sd${letters(index++)}`);
   }
+  return names;
 }
 
 /** 0 a, 25 z, 26 aa: libvirt's names of disks. */

@@ -40,7 +40,7 @@ export const iommuRules: readonly Rule[] = [
       if (domain.launchSecurity === undefined) return;
       const devices = child(domain.root, 'devices');
       for (const [kind, model] of [['virtio-serial'], ['scsi', 'virtio-scsi']] as const) {
-        const user = domain.devices.find((device) => needsController(domain, device, kind));
+        const user = kind === 'scsi' ? scsiDisk(domain) : domain.devices.find(isVirtioPort);
         const present = domain.devices.some(({ name, attributes }) => {
           return name === 'controller' && attributes.get('type')?.value === kind;
         });
@@ -100,8 +100,11 @@ function* impliedBalloon(domain: DomainView): Iterable<Problem> {
   };
 }
 
-function needsController(domain: DomainView, device: DomainView['devices'][number], kind: string): boolean {
-  if (kind === 'scsi') return domain.disks.some(({ element, bus }) => element === device && bus === 'scsi');
+function scsiDisk({ disks }: DomainView) {
+  return disks.find(({ bus }) => bus === 'scsi')?.element;
+}
+
+function isVirtioPort(device: DomainView['devices'][number]): boolean {
   if (device.name !== 'channel' && device.name !== 'console') return false;
   return children(device, 'target').some((target) => attribute(target, 'type') === 'virtio');
 }
