@@ -1,7 +1,6 @@
-import { createHash } from 'node:crypto';
+import { createHash, createHmac } from 'node:crypto';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { launchMeasurement } from './channel.ts';
-import { generateKeyPair } from './p384.ts';
 import { seededRandom } from './random.ts';
 import { SEV_STATUS } from './status.ts';
 import {
@@ -274,9 +273,15 @@ describe('LAUNCH_SECRET', () => {
   });
 
   test('a compressed packet is UNSUPPORTED, and only once its MAC is right', () => {
-    expect(inject(flip(sealSecret(guest.owner.keys, plain, measurement), 'header', 0)).status).toBe(
-      SEV_STATUS.BAD_MEASUREMENT,
-    );
+    const { header, data } = sealSecret(guest.owner.keys, plain, measurement);
+    const compressed = Buffer.concat([Buffer.of(1), header.subarray(1)]);
+    expect(inject({ header: compressed, data }).status).toBe(SEV_STATUS.BAD_MEASUREMENT);
+    const length = Buffer.of(data.length, 0, 0, 0);
+    const mac = createHmac('sha256', guest.owner.keys.tik)
+      .update(Buffer.concat([Buffer.of(1), compressed.subarray(0, 20), length, length, data, measurement]))
+      .digest();
+    const sealed = Buffer.concat([compressed.subarray(0, 20), mac]);
+    expect(inject({ header: sealed, data }).status).toBe(SEV_STATUS.UNSUPPORTED);
   });
 
   test.each([
@@ -333,11 +338,6 @@ describe('debugging', () => {
     must(machine.processor.guests.deactivate(guest.handle));
     expect(call(guest.handle, 16, 16, 16)).toBe(SEV_STATUS.INACTIVE);
   });
-});
-
-test('an owner whose key is off by one bit cannot open what another owner sealed', () => {
-  const stranger = generateKeyPair(seededRandom('stranger'));
-  expect(startWith(1, { dhCert: godh(stranger.point) }).status).toBe(SEV_STATUS.BAD_MEASUREMENT);
 });
 
 function flip<K extends 'header' | 'data'>(packet: Record<'header' | 'data', Uint8Array>, part: K, at: number) {
