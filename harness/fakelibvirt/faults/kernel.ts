@@ -15,6 +15,8 @@ export function kvmFaults(faults: ReadonlySet<FaultId>): KvmSevFaults {
     leakOn: new Set(LEAKS.filter(([fault]) => faults.has(fault)).map(([, teardown]) => teardown)),
     forgetFlush: faults.has('df-flush-forgotten'),
     shareRanges: faults.has('es-range-shared'),
+    esLimitError: faults.has('es-limit-off-by-one-up') ? 1 : faults.has('es-limit-off-by-one-down') ? -1 : 0,
+    chargePlainGuests: faults.has('plain-guest-takes-slot'),
     maxAsidError: up - down,
   };
 }

@@ -3,7 +3,7 @@ import type { Domain } from '../state/domain.ts';
 import type { DomainDefinition } from '../state/domain-xml/definition.ts';
 import { liveTree } from '../state/domain-xml/live.ts';
 import type { Machine } from '../state/machine.ts';
-import { STATES } from '../state/states.ts';
+import { type DomainState, STATES } from '../state/states.ts';
 
 /** Fault running-guest-dies-at-limit: a guest without a slot costs the oldest SEV guest its life. */
 export function strikeOldestSevGuest(machine: Machine): void {
@@ -13,26 +13,31 @@ export function strikeOldestSevGuest(machine: Machine): void {
 }
 
 /**
- * Faults refused-guest-stays-defined and refusal-with-success. True when the start is to be answered with success.
+ * Faults refused-guest-stays-defined, refused-guest-runs and refusal-with-success. True when the start is to be
+ * answered with success.
  *
- * The domain that stays is transient but listed as shut off, or persistent and paused for ever with no QEMU behind it.
+ * The domain that stays is transient but listed as shut off, or persistent and paused for ever with no QEMU behind it;
+ * the one that runs does so without an ASID.
  */
 export function leaveHalfStarted(machine: Machine, domain: Domain, definition: DomainDefinition, id: number): boolean {
   if (machine.has('refused-guest-stays-defined')) {
     if (domain.persistent === undefined) domain.persistent = definition;
-    else {
-      domain.live = {
-        id,
-        definition,
-        tree: liveTree(definition, id, machine),
-        qemu: new QemuProcess(machine.newPid(), definition, undefined, () => {}),
-        startedAtMs: machine.clock.nowMs(),
-        balloonKiB: definition.currentMemoryKiB,
-        pendingPowerButton: 'none',
-      };
-      domain.state = STATES.pausedStartingUp;
-      machine.domains.indexId(domain, id);
-    }
+    else leave(machine, domain, definition, id, STATES.pausedStartingUp);
   }
+  if (machine.has('refused-guest-runs')) leave(machine, domain, definition, id, STATES.runningBooted);
   return machine.has('refusal-with-success');
+}
+
+function leave(machine: Machine, domain: Domain, definition: DomainDefinition, id: number, state: DomainState): void {
+  domain.live = {
+    id,
+    definition,
+    tree: liveTree(definition, id, machine),
+    qemu: new QemuProcess(machine.newPid(), definition, undefined, () => {}),
+    startedAtMs: machine.clock.nowMs(),
+    balloonKiB: definition.currentMemoryKiB,
+    pendingPowerButton: 'none',
+  };
+  domain.state = state;
+  machine.domains.indexId(domain, id);
 }

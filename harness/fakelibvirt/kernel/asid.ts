@@ -16,6 +16,8 @@ export interface AsidFaults {
   readonly forgetFlush?: boolean;
   /** SEV-ES guests draw from the SEV range as well. */
   readonly shareRanges?: boolean;
+  /** Added to the highest ASID of the SEV-ES range. */
+  readonly esLimitError?: number;
 }
 
 export type AsidResult =
@@ -55,7 +57,7 @@ export class AsidAllocator {
     this.#flush = flush;
     this.#faults = faults;
     const sev = { first: minAsid, last: maxAsid };
-    this.ranges = { sev, sev_es: faults.shareRanges ? sev : { first: 1, last: minAsid - 1 } };
+    this.ranges = { sev, sev_es: faults.shareRanges ? sev : { first: 1, last: minAsid - 1 + (faults.esLimitError ?? 0) } };
   }
 
   get counters(): AsidCounters {

@@ -11,6 +11,9 @@ export interface KvmSevFaults {
   readonly leakOn?: ReadonlySet<SevTeardown>;
   readonly forgetFlush?: boolean;
   readonly shareRanges?: boolean;
+  readonly esLimitError?: number;
+  /** Guests without encryption take an ASID of the SEV range. */
+  readonly chargePlainGuests?: boolean;
   /** Added to the highest ASID that KVM hands out. */
   readonly maxAsidError?: number;
 }
@@ -32,6 +35,7 @@ export class KvmSev {
   readonly allocator: AsidAllocator;
   readonly isSevEnabled: boolean;
   readonly isEsEnabled: boolean;
+  readonly chargesPlainGuests: boolean;
   readonly #platform: SevPlatform;
   readonly #leakOn: ReadonlySet<SevTeardown>;
 
@@ -43,8 +47,9 @@ export class KvmSev {
     this.isEsEnabled = enabled && profile.kvmParameters.sevEs === 'Y' && (eax & ENCRYPTION_FEATURE.sevEs) !== 0;
     this.misc = new MiscCgroup({
       sev: enabled ? Math.max(0, highest - minSevAsid + 1) : 0,
-      sev_es: this.isEsEnabled ? minSevAsid - 1 : 0,
+      sev_es: this.isEsEnabled ? minSevAsid - 1 + (faults.esLimitError ?? 0) : 0,
     });
+    this.chargesPlainGuests = faults.chargePlainGuests ?? false;
     this.#platform = platform;
     this.#leakOn = faults.leakOn ?? new Set();
     this.allocator = new AsidAllocator(

@@ -1,6 +1,6 @@
 import { fromBase64 } from '../../../core/bytes.ts';
 import { ERRNO } from '../kernel/errno.ts';
-import type { KvmSev, SevVm } from '../kernel/kvm-sev.ts';
+import type { KvmSev, SevInitResult, SevVm } from '../kernel/kvm-sev.ts';
 import { type LaunchMaterial, SEV_STATUS, type SevStatus, sevStatusText } from '../kernel/platform.ts';
 import { cBitPosition, isAtLeast, type Profile } from '../profiles/profile.ts';
 import type { DomainDefinition } from '../state/domain-xml/definition.ts';
@@ -17,17 +17,17 @@ export type LaunchResult =
 /** What QEMU does with a confidential guest before its monitor answers: `sev_kvm_init`, in its order. */
 export function launch(definition: DomainDefinition, profile: Profile, kvm: KvmSev, voice: QemuVoice): LaunchResult {
   const security = definition.launchSecurity;
-  if (security?.type !== 'sev') return { ok: true, sev: undefined };
+  if (security?.type !== 'sev' && !kvm.chargesPlainGuests) return { ok: true, sev: undefined };
+  if (security?.type !== 'sev') {
+    const charged = kvm.init('sev');
+    return charged.ok ? { ok: true, sev: charged.vm } : initFailure(charged, voice);
+  }
   if (definition.virtType === 'qemu') return failure([notReadyAssertion(profile)]);
   const refused = checkParameters(security, profile, voice);
   if (refused !== undefined) return accelFailure([refused], voice);
 
   const begun = kvm.init(requiresEs(security) ? 'sev_es' : 'sev');
-  if (!begun.ok) {
-    const ret = -ERRNO[begun.errno];
-    const line = `${voice.initFunction}: failed to initialize ret=${ret} ${firmwareError(begun.fwError)}`;
-    return { ...accelFailure([line], voice), outOfSlots: begun.errno === 'EBUSY' };
-  }
+  if (!begun.ok) return initFailure(begun, voice);
   const started = kvm.launchStart(begun.vm, security.policy, material(security));
   if (started.status === SEV_STATUS.SUCCESS) return { ok: true, sev: started.vm };
   // The process exits: KVM's release path runs as for any failed launch.
@@ -39,6 +39,12 @@ export function launch(definition: DomainDefinition, profile: Profile, kvm: KvmS
     ],
     voice,
   );
+}
+
+function initFailure(refused: SevInitResult & { ok: false }, voice: QemuVoice): LaunchResult {
+  const ret = -ERRNO[refused.errno];
+  const line = `${voice.initFunction}: failed to initialize ret=${ret} ${firmwareError(refused.fwError)}`;
+  return { ...accelFailure([line], voice), outOfSlots: refused.errno === 'EBUSY' };
 }
 
 function checkParameters(security: SevLaunchSecurity, profile: Profile, voice: QemuVoice): string | undefined {

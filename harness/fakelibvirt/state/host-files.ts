@@ -3,6 +3,7 @@ import { cpuidLeaf } from '../kernel/cpuid.ts';
 import { formatCpuinfo } from '../kernel/cpuinfo.ts';
 import type { ErrnoName } from '../kernel/errno.ts';
 import { formatKernelLog, kernelCommandLine } from '../kernel/log.ts';
+import { INVENTORY_FILES } from './host-inventory.ts';
 import type { Machine } from './machine.ts';
 
 export type HostReading =
@@ -40,7 +41,9 @@ export function readHostFile(machine: Machine, filePath: string, offset: number,
   if (normal === '/dev/cpu/0/cpuid') return readCpuid(machine, offset, length);
   // The character device is there or not; it has no read operation.
   if (normal === '/dev/sev') return { ok: false, errno: hasSevDevice(machine) ? 'EINVAL' : 'ENOENT' };
-  const text = Object.hasOwn(FILES, normal) ? FILES[normal]?.(machine) : guestFile(machine, normal);
+  const text = Object.hasOwn(FILES, normal)
+    ? FILES[normal]?.(machine)
+    : (INVENTORY_FILES[normal]?.(machine.profile, hasSevDevice(machine)) ?? guestFile(machine, normal));
   if (text === undefined) return { ok: false, errno: 'ENOENT' };
   const bytes = new TextEncoder().encode(text);
   return { ok: true, content: bytes.slice(offset, offset + length) };

@@ -55,7 +55,8 @@ export async function startDomain(
     domain.state = STATES.shutoffFailed;
     if (launched.outOfSlots) strikeOldestSevGuest(machine);
     if (launched.outOfSlots && leaveHalfStarted(machine, domain, definition, id)) return;
-    throw refusal('INTERNAL_ERROR', 'QEMU', monitorClosedText(machine.profile.libvirt, domain.name, launched.stderr));
+    const said = machine.has('refusal-text-lost') ? '' : launched.stderr;
+    throw refusal('INTERNAL_ERROR', 'QEMU', monitorClosedText(machine.profile.libvirt, domain.name, said));
   }
   const pid = machine.newPid();
   const qemu = new QemuProcess(pid, definition, launched.sev, (exit) => onQemuExit(machine, domain, qemu, exit));

@@ -64,7 +64,7 @@ const DISK_ORDER = [
  * The devices with those that libvirt adds to an x86 guest.
  *
  * Not reproduced: details that libvirt adds inside sound, tpm, redirdev, hostdev and shmem; drive addresses of more
- * than one controller; PCI topologies with bridges or with several roots.
+ * than one controller; PCI bridges (conventional PCI devices of a q35 guest get a root port instead), several roots.
  */
 export function canonicalDevices(root: XmlElement, facts: Facts): XmlElement {
   const given = elements(child(root, 'devices') ?? element('devices')).filter((device) => device.name !== 'emulator');
@@ -143,7 +143,10 @@ function canonicalControllers(
     const type = attribute(one, 'type') ?? 'pci';
     const index =
       attribute(one, 'index') ?? String(controllers.filter((other) => attribute(other, 'type') === type).length);
-    controllers.push(element('controller', { type, index, ...Object.fromEntries(one.attributes) }, one.children));
+    const model = type === 'usb' ? 'piix3-uhci' : undefined;
+    controllers.push(
+      element('controller', { type, index, model, ...Object.fromEntries(one.attributes) }, one.children),
+    );
   }
   if (!has('usb')) add('usb', isQ35(machine) ? 'qemu-xhci' : 'piix3-uhci');
   if (isQ35(machine) && !has('sata')) add('sata');

@@ -38,6 +38,6 @@ function withoutHostDetails(xml: string): string {
   return xml
     .replace(/\/dev\/pts\/\d+/g, '/dev/pts/N')
     .replace(/^ *<feature policy=.*\n/gm, '')
-    .replace(/^ *<resource>[^]*?<\/resource>\n/m, '')
-    .replace(/^ *<seclabel[^]*?<\/seclabel>\n/m, '');
+    .replace(/^ *<resource>[\s\S]*?<\/resource>\n/m, '')
+    .replace(/^ *<seclabel[\s\S]*?<\/seclabel>\n/m, '');
 }

@@ -39,7 +39,7 @@ function faultOf(security: XmlElement): string | undefined {
   for (const name of ['cbitpos', 'reducedPhysBits']) {
     const value = child(security, name);
     if (value !== undefined && !/^\s*\+?[0-9]+\s*$/.test(text(value) ?? ''))
-      return 'Error validating datatype unsignedInt';
+      return `Extra element ${name} in interleave`;
   }
   return undefined;
 }
