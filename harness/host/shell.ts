@@ -1,9 +1,19 @@
-import { open } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import { execa } from 'execa';
+import { concatBytes } from '../../core/bytes.ts';
 import { errorText } from '../../core/errors.ts';
 import { harnessError } from '../errors.ts';
 import { type LibvirtConnection, parseLibvirtUri } from '../libvirt/index.ts';
 import { sshArguments } from '../libvirt/transport/ssh.ts';
+import {
+  folderNames,
+  looksByCommand,
+  manyFilesScript,
+  parseManyFiles,
+  parseStat,
+  runHere,
+  shellQuoted,
+} from './shell-commands.ts';
 
 /** What reading a file on the host came to. `unreadable` means unknown, never "no". */
 export type FileReading =
@@ -11,27 +21,70 @@ export type FileReading =
   | { readonly outcome: 'absent' }
   | { readonly outcome: 'unreadable'; readonly because: string };
 
+/** What `stat` says about a file, symbolic links followed. */
+export interface FileStat {
+  /** Permission bits, e.g. 0o660. */
+  readonly mode: number;
+  readonly owner: string;
+  readonly group: string;
+  /** SELinux context; absent where the kernel keeps none. */
+  readonly label?: string;
+}
+
+export type StatReading =
+  | { readonly outcome: 'read'; readonly stat: FileStat }
+  | Exclude<FileReading, { outcome: 'read' }>;
+
+export type FolderReading =
+  | { readonly outcome: 'read'; readonly names: readonly string[] }
+  | Exclude<FileReading, { outcome: 'read' }>;
+
 /** The host's own eyes and hands: this machine, a machine behind ssh, or the emulated host. */
 export interface HostShell {
   readonly where: 'local' | 'ssh' | 'emulated' | 'none';
   /** At most `length` bytes from `offset`. */
   readFile(path: string, range?: { readonly offset: number; readonly length: number }): Promise<FileReading>;
+  /** Several whole files, in the order of `paths`: over ssh one command instead of one for each file. */
+  readFiles(paths: readonly string[]): Promise<readonly FileReading[]>;
+  stat(path: string): Promise<StatReading>;
+  /** Names in a folder, without `.` and `..`. */
+  listFolder(path: string): Promise<FolderReading>;
+  /** Standard output of a command that only looks; `absent` when the host has no such program. */
+  run(command: readonly string[]): Promise<FileReading>;
   /** Sends SIGKILL. Throws `HOST_SHELL` when the process cannot be killed; a process that is gone is no error. */
   kill(pid: number): Promise<void>;
 }
 
 const WHOLE_FILE_MAX = 4 * 1024 * 1024;
+const CHUNK_BYTES = 256 * 1024;
 const ENOENT = 2;
 const ESRCH = 3;
 
+/** Files of /proc give a page at a time, so one read is not the whole. */
+async function readToEnd(
+  file: FileHandle,
+  { offset, length }: { offset: number; length: number } = { offset: 0, length: WHOLE_FILE_MAX },
+): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let done = 0;
+  while (done < length) {
+    const chunk = new Uint8Array(Math.min(length - done, CHUNK_BYTES));
+    const { bytesRead } = await file.read(chunk, 0, chunk.length, offset + done);
+    if (bytesRead === 0) break;
+    chunks.push(chunk.subarray(0, bytesRead));
+    done += bytesRead;
+  }
+  return concatBytes(...chunks);
+}
+
 const localShell: HostShell = {
   where: 'local',
+  ...looksByCommand(([program = '', ...args]) => runHere(program, args)),
+  readFiles: (paths) => Promise.all(paths.map((path) => localShell.readFile(path))),
   async readFile(path, range) {
     try {
       await using file = await open(path, 'r');
-      const buffer = new Uint8Array(range?.length ?? WHOLE_FILE_MAX);
-      const { bytesRead } = await file.read(buffer, 0, buffer.length, range?.offset ?? 0);
-      return { outcome: 'read', bytes: buffer.slice(0, bytesRead) };
+      return { outcome: 'read', bytes: await readToEnd(file, range) };
     } catch (error) {
       const code = (error as NodeJS.ErrnoException).code;
       return code === 'ENOENT' || code === 'ENOTDIR'
@@ -66,23 +119,34 @@ export function shellOf(uri: string): HostShell {
 
 function noShell(transport: string): HostShell {
   const because = `libvirt over ${transport} gives no way to the host's files and processes`;
+  const unreadable = { outcome: 'unreadable', because } as const;
   return {
     where: 'none',
-    readFile: async () => ({ outcome: 'unreadable', because }),
+    readFile: async () => unreadable,
+    readFiles: async (paths) => paths.map(() => unreadable),
+    stat: async () => unreadable,
+    listFolder: async () => unreadable,
+    run: async () => unreadable,
     kill: async (pid) => {
       throw harnessError('HOST_SHELL', `cannot kill process ${pid}: ${because}`, { hint: 'Use a qemu+ssh:// URI.' });
     },
   };
 }
 
-/** Runs `dd` and `kill` on the host through ssh, with the arguments that the libvirt transport uses. */
+/** Runs coreutils on the host through ssh, with the arguments that the libvirt transport uses. */
 function sshShell(command: string, baseArguments: readonly string[]): HostShell {
   const run = (script: string) =>
     execa(command, [...baseArguments, script], { encoding: 'buffer', reject: false, timeout: 30_000, stdin: 'ignore' });
   return {
     where: 'ssh',
+    ...looksByCommand((words) => runHere(command, [...baseArguments, `LC_ALL=C ${words.map(shellQuoted).join(' ')}`])),
+    async readFiles(paths) {
+      if (paths.length === 0) return [];
+      const { stdout, because } = await runHere(command, [...baseArguments, manyFilesScript(paths)]);
+      return parseManyFiles(stdout, paths.length, because);
+    },
     async readFile(path, range) {
-      const quoted = `'${path.replaceAll("'", "'\\''")}'`;
+      const quoted = shellQuoted(path);
       const script =
         range === undefined
           ? `cat -- ${quoted}`
@@ -104,10 +168,23 @@ function sshShell(command: string, baseArguments: readonly string[]): HostShell 
   };
 }
 
-/** The emulated host's file view and process table, over its own program on the libvirt socket. */
+/**
+ * The emulated host's file view and process table, over its own program on the libvirt socket. A folder's names are the
+ * content of its path with a slash; what `stat` prints of a file is the content of its path below `/.stat`.
+ */
 export function emulatedShell(connection: LibvirtConnection): HostShell {
-  return {
+  const shell: HostShell = {
     where: 'emulated',
+    readFiles: (paths) => Promise.all(paths.map((path) => shell.readFile(path))),
+    async stat(path) {
+      const reading = await shell.readFile(`/.stat${path}`);
+      return reading.outcome === 'read' ? { outcome: 'read', stat: parseStat(reading.bytes) } : reading;
+    },
+    async listFolder(path) {
+      const reading = await shell.readFile(`${path}/`);
+      return reading.outcome === 'read' ? { outcome: 'read', names: folderNames(reading.bytes) } : reading;
+    },
+    run: async () => ({ outcome: 'unreadable', because: 'the emulated host runs no commands' }),
     async readFile(path, range) {
       const { errno, content } = await connection.callEmulator('readFile', {
         path,
@@ -123,4 +200,5 @@ export function emulatedShell(connection: LibvirtConnection): HostShell {
         throw harnessError('HOST_SHELL', `cannot kill process ${pid} on the emulated host: errno ${errno}`);
     },
   };
+  return shell;
 }

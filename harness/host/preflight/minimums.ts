@@ -14,8 +14,7 @@ export const LIBVIRT_WITH_DEV_SEV_TROUBLE: VersionNumbers = [5, 1, 0];
 /** libvirt advertises the number of guests from here on (nova reads it since 2024.1). */
 export const LIBVIRT_WITH_GUEST_COUNTS: VersionNumbers = [8, 0, 0];
 /** The SELinux policy of Fedora and RHEL lets QEMU open /dev/sev from here on (the article's "Limitations"). */
-export const SELINUX_POLICY_MINIMUM: VersionNumbers = [3, 14, 2];
-export const SELINUX_POLICY_MINIMUM_TEXT = '3.14.2-40';
+export const SELINUX_POLICY_MINIMUM = { version: [3, 14, 2], release: 40 } as const;
 
 interface NovaMinimum {
   readonly libvirt: VersionNumbers;
@@ -73,14 +72,19 @@ export function ovmfDate(version: string): string | undefined {
   return year === undefined ? undefined : [year, month, day].filter((part) => part !== undefined).join('-');
 }
 
-/** Lowest microcode with the fix of CVE-2024-56161 by silicon line (AMD-SB-3019); the low byte is the revision. */
-export const MICROCODE_FLOORS: Readonly<Record<number, { readonly line: string; readonly floor: number }>> = {
-  0xa0011: { line: 'Milan', floor: 0x0a0011db },
-  0xa0012: { line: 'Milan-X', floor: 0x0a001244 },
-  0xa1011: { line: 'Genoa', floor: 0x0a101154 },
-  0xa1012: { line: 'Genoa-X', floor: 0x0a10124f },
-  0xaa002: { line: 'Bergamo or Siena', floor: 0x0aa00219 },
-};
+/** Lowest microcode with the fix of CVE-2024-56161 (AMD-SB-3019); lines differ in all but the last two hex digits. */
+const MICROCODE_FLOORS: readonly { readonly line: string; readonly floor: number }[] = [
+  { line: 'Milan', floor: 0x0a0011db },
+  { line: 'Milan-X', floor: 0x0a001244 },
+  { line: 'Genoa', floor: 0x0a101154 },
+  { line: 'Genoa-X', floor: 0x0a10124f },
+  { line: 'Bergamo or Siena', floor: 0x0aa00219 },
+];
+
+/** The floor that counts for this microcode; undefined for a line without one. */
+export function microcodeFloor(microcode: number): { readonly line: string; readonly floor: number } | undefined {
+  return MICROCODE_FLOORS.find(({ floor }) => floor >>> 8 === microcode >>> 8);
+}
 
 interface SevFirmwareFloor {
   readonly api: readonly [number, number];

@@ -1,5 +1,5 @@
-import type { FileStat, HostShell } from '../shell.ts';
 import type { SevFacts } from '../facts.ts';
+import type { FileStat, HostShell } from '../shell.ts';
 
 /** One fact of a host. `unknown` means that nobody could look; it never means "no". */
 export type Reading<T> =
@@ -72,6 +72,8 @@ export interface PreflightReadings {
   readonly selinuxEnforcing: Reading<boolean>;
   /** Security models that libvirt confines guests with: `selinux`, `apparmor`, `dac`, `none`. */
   readonly securityModels: Reading<readonly string[]>;
+  /** AppArmor's abstraction libvirt-qemu with what the host adds to it. */
+  readonly appArmorQemu: Reading<string>;
   /** Lines of the kernel log about the AMD Secure Processor, SEV, SME and the IOMMU. */
   readonly kernelLog: Reading<readonly string[]>;
   /** `tsme_status` of the ccp driver. */
@@ -89,7 +91,7 @@ export interface PreflightReadings {
   readonly libvirt: Reading<SevFacts>;
 }
 
-export function valueOf<T>(reading: Reading<T>): T | undefined {
+export function known<T>(reading: Reading<T>): T | undefined {
   return reading.outcome === 'read' ? reading.value : undefined;
 }
 

@@ -1,0 +1,229 @@
+import { compareVersions, SEED_MINIMUM, versionNumbers } from '../minimums.ts';
+import { isOn } from '../parse.ts';
+import { known, type PreflightReadings, type Reading } from '../readings.ts';
+import { type Finding, type PreflightCheck, unread } from '../row.ts';
+import { firmwareFailure } from './sev-firmware.ts';
+
+const PARAMETER_SOURCE = (name: string) => `/sys/module/kvm_amd/parameters/${name}`;
+const SWITCH_ON_HINT =
+  "Put 'mem_encrypt=on kvm_amd.sev=1' on the kernel command line, or 'options kvm_amd sev=1' in /etc/modprobe.d/sev.conf, and reboot.";
+
+/** Words of the command line and of modprobe that set this parameter, e.g. `kvm_amd.sev=1`. */
+function settings(readings: PreflightReadings, name: string): string[] {
+  const onCommandLine = (known(readings.commandLine) ?? '')
+    .split(/\s+/)
+    .filter((word) => new RegExp(`^kvm[-_]amd\\.${name}=`).test(word));
+  const inModprobe = (known(readings.modprobe) ?? [])
+    .filter(({ line }) => /^options\s+kvm[-_]amd\s/.test(line) && new RegExp(`\\s${name}=`).test(line))
+    .map(({ file, line }) => `${line} (${file})`);
+  return [...onCommandLine, ...inModprobe];
+}
+
+function saysOff(setting: string, name: string): boolean {
+  return new RegExp(`\\b${name}=(0|n|N|off)\\b`).test(setting);
+}
+
+function sevIsOff(readings: PreflightReadings, found: string): Finding {
+  const off = { outcome: 'fail', found, expected: '1 or Y' } as const;
+  const setTo = settings(readings, 'sev');
+  const switchedOff = setTo.find((setting) => saysOff(setting, 'sev'));
+  if (switchedOff !== undefined)
+    return {
+      ...off,
+      way: 'kernel-parameter',
+      because: `it is switched off by ${switchedOff}`,
+      hint: `Remove that. ${SWITCH_ON_HINT}`,
+    };
+  const failure = firmwareFailure(readings);
+  if (failure !== undefined)
+    return {
+      ...off,
+      way: 'sev-firmware',
+      because: `KVM gave up SEV because its firmware did not start: ${failure.line}`,
+      hint: failure.hint,
+    };
+  if (setTo.length > 0)
+    return {
+      ...off,
+      way: 'kernel-parameter',
+      because: `${setTo.join(' and ')} asks for SEV, and KVM did not take it: ${kvmWords(readings) ?? 'the kernel log has no word of kvm_amd'}`,
+      hint: 'Look for what kvm_amd says in the kernel log; nested paging (npt) must be on too.',
+    };
+  return {
+    ...off,
+    way: 'kernel-parameter',
+    because:
+      readings.commandLine.outcome === 'read' && readings.modprobe.outcome === 'read'
+        ? 'neither the command line nor the modprobe configuration switches it on, and in this kernel it is off by default'
+        : 'the kernel uses no SEV',
+    hint: SWITCH_ON_HINT,
+  };
+}
+
+function kvmWords(readings: PreflightReadings): string | undefined {
+  return known(readings.kernelLog)?.find((line) => /\bSEV (enabled|disabled|unusable|supported)/.test(line));
+}
+
+/** Rows of the parameters that only newer kinds of guests need. */
+function optionalParameter(reading: Reading<string>, kind: string, name: string): Finding {
+  if (reading.outcome === 'unknown') return unread(reading);
+  if (reading.outcome === 'absent')
+    return { outcome: 'n/a', because: `this kernel's kvm_amd has no ${name}: it knows no ${kind}` };
+  if (isOn(reading.value)) return { outcome: 'pass', found: reading.value };
+  return {
+    outcome: 'warn',
+    found: reading.value,
+    expected: '1 or Y',
+    because: `${kind} guests cannot start; SEV guests can`,
+    hint: `Put 'kvm_amd.${name}=1' on the kernel command line, give SEV-ES its ASIDs in the BIOS, and reboot.`,
+  };
+}
+
+/** A row of a parameter whose processor feature is missing: not applicable. */
+function withoutFeature(readings: PreflightReadings, leaf: 'sevEs' | 'sevSnp', kind: string): Finding | undefined {
+  return known(readings.encryptionLeaf)?.[leaf] === false
+    ? { outcome: 'n/a', because: `the processor has no ${kind}` }
+    : undefined;
+}
+
+export const kernelChecks: readonly PreflightCheck[] = [
+  {
+    id: 'kernel.version',
+    title: 'Kernel version',
+    source: '/proc/version; nova specification, "Other deployer impact": kernel >= 4.16',
+    evaluate: ({ kernelVersion }) => {
+      const version = versionNumbers(known(kernelVersion) ?? '');
+      if (kernelVersion.outcome !== 'read' || version === undefined) return unread(kernelVersion);
+      const finding = { found: kernelVersion.value, expected: `at least ${SEED_MINIMUM.kernel.slice(0, 2).join('.')}` };
+      if (compareVersions(version, SEED_MINIMUM.kernel) >= 0) return { outcome: 'pass', ...finding };
+      return {
+        outcome: 'fail',
+        way: 'software-too-old',
+        ...finding,
+        because: 'KVM has SEV since Linux 4.16',
+        hint: 'Update the kernel.',
+      };
+    },
+  },
+  {
+    id: 'kernel.command-line',
+    title: 'SEV on the kernel command line',
+    source: '/proc/cmdline; the article: mem_encrypt=on kvm_amd.sev=1',
+    evaluate: ({ commandLine }) => {
+      if (commandLine.outcome !== 'read') return unread(commandLine);
+      const words = commandLine.value
+        .split(/\s+/)
+        .filter((word) => /^(mem_encrypt|kvm[-_]amd\.|amd_iommu|iommu)/.test(word));
+      const finding = { found: words.join(' ') || 'nothing about SEV' };
+      const off = words.find((word) => /^mem_encrypt=off$|\.sev=(0|n|N)$/.test(word));
+      if (off === undefined) return { outcome: 'pass', ...finding, because: 'only the effective parameter decides' };
+      return { outcome: 'warn', ...finding, because: `${off} is against what the article asks for` };
+    },
+  },
+  {
+    id: 'kernel.modprobe',
+    title: 'SEV in the modprobe configuration',
+    source: '/etc/modprobe.d, /usr/lib/modprobe.d, /run/modprobe.d; the article: options kvm_amd sev=1',
+    evaluate: ({ modprobe }) => {
+      if (modprobe.outcome !== 'read') return unread(modprobe);
+      const lines = modprobe.value.map(({ file, line }) => `${line} (${file})`);
+      const forbidden = modprobe.value.find(({ line }) => /^(blacklist|install)\s|\ssev=(0|n|N)\b/.test(line));
+      const finding = { found: lines.join('; ') || 'nothing about kvm_amd or ccp' };
+      if (forbidden === undefined)
+        return { outcome: 'pass', ...finding, because: 'only the effective parameter decides' };
+      return { outcome: 'warn', ...finding, because: `'${forbidden.line}' keeps SEV off` };
+    },
+  },
+  {
+    id: 'kernel.kvm-amd',
+    parent: 'bios.memory-encryption',
+    title: 'Module kvm_amd is loaded',
+    source: '/sys/module/kvm_amd/parameters',
+    evaluate: ({ kvmAmdLoaded }) => {
+      if (kvmAmdLoaded.outcome !== 'read') return unread(kvmAmdLoaded);
+      if (kvmAmdLoaded.value) return { outcome: 'pass', found: 'loaded' };
+      return {
+        outcome: 'fail',
+        way: 'kernel-module',
+        found: 'not loaded',
+        expected: 'loaded',
+        because: 'without kvm_amd there is no KVM on this host',
+        hint: "Enable SVM in the BIOS and run 'modprobe kvm_amd'; the kernel log says why it does not load.",
+      };
+    },
+  },
+  {
+    id: 'kernel.sev-parameter',
+    parent: 'kernel.kvm-amd',
+    title: 'SEV is on in the kernel',
+    source: `${PARAMETER_SOURCE('sev')}; nova specification, condition 2, and the article (1; newer kernels say Y)`,
+    evaluate: (readings) => {
+      const { sev } = readings.kvmAmd;
+      if (sev.outcome === 'unknown') return unread(sev);
+      if (sev.outcome === 'read')
+        return isOn(sev.value) ? { outcome: 'pass', found: sev.value } : sevIsOff(readings, sev.value || 'empty');
+      return {
+        outcome: 'fail',
+        way: 'kernel-parameter',
+        found: sev.because,
+        expected: '1 or Y',
+        because: 'this kernel is older than 4.16 or was built without CONFIG_KVM_AMD_SEV',
+        hint: 'Boot a kernel with CONFIG_KVM_AMD_SEV=y.',
+      };
+    },
+  },
+  {
+    id: 'kernel.sev-es-parameter',
+    parent: 'kernel.sev-parameter',
+    title: 'SEV-ES is on in the kernel',
+    source: PARAMETER_SOURCE('sev_es'),
+    evaluate: (readings) =>
+      withoutFeature(readings, 'sevEs', 'SEV-ES') ?? optionalParameter(readings.kvmAmd.sevEs, 'SEV-ES', 'sev_es'),
+  },
+  {
+    id: 'kernel.sev-snp-parameter',
+    parent: 'kernel.sev-parameter',
+    title: 'SEV-SNP is on in the kernel',
+    source: PARAMETER_SOURCE('sev_snp'),
+    evaluate: (readings) =>
+      withoutFeature(readings, 'sevSnp', 'SEV-SNP') ?? optionalParameter(readings.kvmAmd.sevSnp, 'SEV-SNP', 'sev_snp'),
+  },
+  {
+    id: 'kernel.misc-capacity',
+    parent: 'kernel.sev-parameter',
+    title: 'Keys that the misc cgroup grants',
+    source: '/sys/fs/cgroup/misc.capacity; Linux, Documentation/admin-guide/cgroup-v2.rst, "Misc"',
+    evaluate: ({ miscCapacity, encryptionLeaf }) => {
+      if (miscCapacity.outcome === 'absent')
+        return { outcome: 'n/a', because: 'no misc controller: Linux has it since 5.13, and only with cgroup v2' };
+      if (miscCapacity.outcome !== 'read') return unread(miscCapacity);
+      const { sev, sev_es: sevEs } = miscCapacity.value;
+      const found = `sev ${sev ?? 'not listed'}, sev_es ${sevEs ?? 'not listed'}`;
+      const leaf = known(encryptionLeaf);
+      if (leaf === undefined) return { outcome: 'pass', found };
+      const expected = leaf.maxAsid - leaf.minSevAsid + 1;
+      if (sev === expected) return { outcome: 'pass', found, expected: `sev ${expected}` };
+      return { outcome: 'warn', found, expected: `sev ${expected}`, because: 'CPUID and the kernel count differently' };
+    },
+  },
+  {
+    id: 'kernel.misc-use',
+    parent: 'kernel.misc-capacity',
+    title: 'Keys in use',
+    source: '/sys/fs/cgroup/misc.current',
+    evaluate: ({ miscCapacity, miscCurrent }) => {
+      if (miscCurrent.outcome !== 'read') return unread(miscCurrent);
+      const used = miscCurrent.value.sev ?? 0;
+      const capacity = known(miscCapacity)?.sev;
+      const found = `sev ${used}, sev_es ${miscCurrent.value.sev_es ?? 0}`;
+      if (capacity === undefined || used < capacity) return { outcome: 'pass', found };
+      return {
+        outcome: 'warn',
+        found,
+        expected: `fewer than ${capacity}`,
+        because: 'every key is taken: no SEV guest can start until one stops',
+        hint: 'Stop a SEV guest; `npm run reap` removes those that crashed runs of the harness left.',
+      };
+    },
+  },
+];

@@ -1,0 +1,230 @@
+import type { FileStat } from '../../shell.ts';
+import {
+  compareVersions,
+  LIBVIRT_WITH_DEV_SEV_TROUBLE,
+  SELINUX_POLICY_MINIMUM,
+  SEV_FIRMWARE_FLOORS,
+  versionNumbers,
+} from '../minimums.ts';
+import { known, type PreflightReadings } from '../readings.ts';
+import { type Finding, type PreflightCheck, unread } from '../row.ts';
+import { generationOf } from './processor.ts';
+
+const API_LINE = /\bSEV(?:-SNP)? API:\s*(\d+)\.(\d+) build:\s*(\d+)/;
+const INIT_FAILED = /\bSEV(?:-SNP)?: failed to INIT (?:error (0x[0-9a-f]+)|rc -?\d+, error (0x[0-9a-f]+))/i;
+const SELINUX_TYPE = 'sev_device_t';
+const STALE_REMEDY_AFTER_FIX =
+  'Then let libvirt probe QEMU again: systemctl stop libvirtd; rm -f /var/cache/libvirt/qemu/capabilities/*; systemctl start libvirtd.';
+
+/** What the kernel log says of a firmware that did not start, unless it says later that it did. */
+export function firmwareFailure(readings: PreflightReadings): { line: string; hint: string } | undefined {
+  const log = known(readings.kernelLog) ?? [];
+  const index = log.findLastIndex((line) => INIT_FAILED.test(line));
+  const line = log[index];
+  if (line === undefined || log.slice(index + 1).some((later) => API_LINE.test(later))) return undefined;
+  const code = Number(
+    INIT_FAILED.exec(line)
+      ?.slice(1)
+      .find((group) => group !== undefined),
+  );
+  const hint =
+    code === 0x13
+      ? 'Error 0x13 (hardware error): set SMEE to Enabled in the BIOS, not to Auto, and update the BIOS.'
+      : code === 0x3
+        ? 'Error 0x3 (invalid configuration): check SMEE, the IOMMU and UEFI boot in the BIOS.'
+        : 'Update the BIOS; the number is a status of the SEV API.';
+  return { line, hint };
+}
+
+function libvirtSaysSev(readings: PreflightReadings): boolean | undefined {
+  const libvirt = known(readings.libvirt);
+  return libvirt === undefined ? undefined : libvirt.domainCapabilities !== undefined;
+}
+
+function octal(mode: number): string {
+  return `0${mode.toString(8).padStart(3, '0')}`;
+}
+
+function describe({ mode, owner, group }: FileStat): string {
+  return `${octal(mode)} ${owner}:${group}`;
+}
+
+/** QEMU runs as neither root nor the owner: it gets at the device through its group or as anybody. */
+function isOpenToQemu({ mode, group }: FileStat): boolean {
+  return (mode & 0o006) === 0o006 || ((mode & 0o060) === 0o060 && ['kvm', 'qemu', 'libvirt-qemu'].includes(group));
+}
+
+function deviceAccess(readings: PreflightReadings): Finding {
+  if (readings.devSevStat.outcome !== 'read') return unread(readings.devSevStat);
+  const found = describe(readings.devSevStat.value);
+  if (isOpenToQemu(readings.devSevStat.value)) return { outcome: 'pass', found };
+  const says = libvirtSaysSev(readings);
+  if (says === true) return { outcome: 'pass', found, because: 'libvirt opened it when it probed QEMU' };
+  const version = versionNumbers(known(readings.libvirt)?.versions.libvirt ?? '');
+  const closed = {
+    found,
+    expected: 'read and write for the user that QEMU runs as',
+    way: 'dev-sev-permissions',
+    hint: `Install libvirt newer than 5.1.0, or give QEMU the device (a udev rule: KERNEL=="sev", GROUP="kvm", MODE="0660"). ${STALE_REMEDY_AFTER_FIX}`,
+  } as const;
+  if (readings.isSession)
+    return {
+      outcome: 'fail',
+      ...closed,
+      because: 'a libvirt session daemon and its QEMU run as an ordinary user, who may not open it',
+      hint: `Use qemu:///system, or let the user open the device. ${STALE_REMEDY_AFTER_FIX}`,
+    };
+  if (version === undefined || says === undefined)
+    return { outcome: 'unknown', found, because: 'libvirt did not answer' };
+  const age = compareVersions(version, LIBVIRT_WITH_DEV_SEV_TROUBLE);
+  if (age < 0)
+    return {
+      outcome: 'fail',
+      ...closed,
+      because:
+        "libvirt before 5.1.0 gets 'Permission denied' on it when it probes QEMU, and then says that there is no SEV",
+    };
+  const { way: _, ...advice } = closed;
+  if (age === 0)
+    return {
+      outcome: 'warn',
+      ...advice,
+      because: 'the article names 5.1.0 both as having this trouble and as curing it',
+    };
+  return { outcome: 'pass', found, because: 'libvirt after 5.1.0 opens it in spite of the mode when it probes QEMU' };
+}
+
+const unlabelled = { outcome: 'pass', found: 'neither SELinux nor AppArmor confines QEMU on this host' } as const;
+
+/** libvirt's abstraction for QEMU is the same for all guests, and without the device in it AppArmor refuses it. */
+function appArmor({ appArmorQemu }: PreflightReadings): Finding {
+  if (appArmorQemu.outcome !== 'read') return unread(appArmorQemu);
+  if (/^\s*\/dev\/sev\s/m.test(appArmorQemu.value)) return { outcome: 'pass', found: 'AppArmor allows /dev/sev' };
+  return {
+    outcome: 'warn',
+    found: "no line '/dev/sev rw,' in the abstraction libvirt-qemu",
+    because: 'AppArmor may keep the QEMU of a guest from the device, although libvirt could probe it',
+    hint: "When a guest cannot open /dev/sev, add '/dev/sev rw,' to /etc/apparmor.d/abstractions/libvirt-qemu.",
+  };
+}
+
+/** Whether a package version such as `3.14.3-80.el8` is below 3.14.2-40. */
+function isOlderPolicy(policy: string): boolean {
+  const [version = '', release = ''] = policy.split('-');
+  const age = compareVersions(
+    versionNumbers(version) ?? SELINUX_POLICY_MINIMUM.version,
+    SELINUX_POLICY_MINIMUM.version,
+  );
+  return age < 0 || (age === 0 && (versionNumbers(release)?.[0] ?? 0) < SELINUX_POLICY_MINIMUM.release);
+}
+
+function deviceLabel(readings: PreflightReadings): Finding {
+  const { devSevStat, selinuxEnforcing } = readings;
+  const models = known(readings.securityModels) ?? [];
+  if (selinuxEnforcing.outcome === 'unknown') return unread(selinuxEnforcing);
+  if (!known(selinuxEnforcing)) return models.includes('apparmor') ? appArmor(readings) : unlabelled;
+  if (devSevStat.outcome !== 'read') return unread(devSevStat);
+  const label = devSevStat.value.label ?? 'no label';
+  const policy = known(readings.packages)?.['selinux-policy'];
+  const found = policy === undefined ? label : `${label}, selinux-policy ${policy}`;
+  const isOldPolicy = policy !== undefined && isOlderPolicy(policy);
+  if ((label.includes(SELINUX_TYPE) && !isOldPolicy) || libvirtSaysSev(readings) === true)
+    return { outcome: 'pass', found };
+  return {
+    outcome: 'fail',
+    way: 'dev-sev-permissions',
+    found,
+    expected: `${SELINUX_TYPE}, selinux-policy ${SELINUX_POLICY_MINIMUM.version.join('.')}-${SELINUX_POLICY_MINIMUM.release} or newer`,
+    because: 'SELinux keeps QEMU (svirt_t) from touching the device',
+    hint: `Update selinux-policy and run 'restorecon /dev/sev', or allow svirt_t with audit2allow. ${STALE_REMEDY_AFTER_FIX}`,
+  };
+}
+
+export const sevFirmwareChecks: readonly PreflightCheck[] = [
+  {
+    id: 'firmware.device',
+    parent: 'kernel.sev-parameter',
+    title: '/dev/sev exists',
+    source: '/dev/sev, made by the ccp driver',
+    evaluate: (readings) => {
+      if (readings.devSev.outcome === 'read') return { outcome: 'pass', found: 'there' };
+      if (readings.devSev.outcome === 'unknown') return unread(readings.devSev);
+      return {
+        outcome: 'fail',
+        way: 'dev-sev-missing',
+        found: readings.devSev.because,
+        expected: 'a character device',
+        because: 'the ccp driver did not find the SEV firmware',
+        hint: "Run 'modprobe ccp' and read what it says in the kernel log; the BIOS may hide the secure processor (PSP).",
+      };
+    },
+  },
+  {
+    id: 'firmware.version',
+    parent: 'firmware.device',
+    title: 'API and build of the SEV firmware',
+    source: "kernel log of ccp: 'SEV API:… build:…'",
+    evaluate: (readings) => {
+      if (readings.kernelLog.outcome !== 'read') return unread(readings.kernelLog);
+      const match = readings.kernelLog.value.map((line) => API_LINE.exec(line)).findLast((found) => found !== null);
+      if (match === undefined || match === null)
+        return {
+          outcome: 'unknown',
+          because: 'the kernel log has no line with it: it is lost when the log wraps around',
+        };
+      const [major, minor, build] = match.slice(1).map(Number) as [number, number, number];
+      const found = `${major}.${minor} build ${build}`;
+      const floor = SEV_FIRMWARE_FLOORS[generationOf(known(readings.cpu))?.name ?? ''];
+      if (floor === undefined) return { outcome: 'pass', found };
+      const expected = `at least ${floor.api.join('.')} build ${floor.build}`;
+      const isFixed = compareVersions([major, minor, build], [...floor.api, floor.build]) >= 0;
+      if (isFixed) return { outcome: 'pass', found, expected };
+      return {
+        outcome: 'warn',
+        found,
+        expected,
+        because: `older firmware has ${floor.defect}`,
+        hint: 'Update the BIOS or /lib/firmware/amd; make new platform keys afterwards.',
+      };
+    },
+  },
+  {
+    id: 'firmware.state',
+    parent: 'firmware.device',
+    title: 'The SEV firmware has started',
+    source: 'nodesevinfo (a platform key needs a started firmware) and the kernel log of ccp',
+    evaluate: (readings) => {
+      const libvirt = known(readings.libvirt);
+      if (libvirt?.nodeSevInfo?.pdh !== undefined)
+        return { outcome: 'pass', found: 'it gave its Diffie-Hellman key to libvirt' };
+      const failure = firmwareFailure(readings);
+      if (failure !== undefined)
+        return {
+          outcome: 'fail',
+          way: 'sev-firmware',
+          found: failure.line,
+          expected: 'a started firmware',
+          hint: failure.hint,
+        };
+      return {
+        outcome: 'unknown',
+        because:
+          'libvirt has no platform key, and the kernel log has no failure; the state itself needs an ioctl on /dev/sev',
+      };
+    },
+  },
+  {
+    id: 'firmware.device-access',
+    parent: 'firmware.device',
+    title: 'QEMU may open /dev/sev',
+    source: 'owner and mode of /dev/sev; the article, "Checking SEV support in the virt stack", item 2',
+    evaluate: deviceAccess,
+  },
+  {
+    id: 'firmware.device-label',
+    parent: 'firmware.device-access',
+    title: 'SELinux or AppArmor lets QEMU at /dev/sev',
+    source: 'SELinux label of /dev/sev; the article, "Limitations"',
+    evaluate: deviceLabel,
+  },
+];

@@ -1,0 +1,278 @@
+import { errorText } from '../../../core/errors.ts';
+import { readSevFacts, type SevFacts } from '../facts.ts';
+import type { Host } from '../host.ts';
+import type { FileReading } from '../shell.ts';
+import * as parse from './parse.ts';
+import type {
+  EncryptionLeaf,
+  FirmwareDescriptor,
+  MemoryLockLimit,
+  ModprobeLine,
+  PreflightReadings,
+  Reading,
+} from './readings.ts';
+import { read } from './readings.ts';
+
+const KVM_AMD = '/sys/module/kvm_amd/parameters';
+const CPUID_DEVICE = '/dev/cpu/0/cpuid';
+const ENCRYPTION_LEAF = 0x8000001f;
+const LARGEST_EXTENDED_LEAF = 0x80000000;
+const DEV_SEV = '/dev/sev';
+const FIRMWARE_FOLDERS = ['/usr/share/qemu/firmware', '/etc/qemu/firmware'];
+const MODPROBE_FOLDERS = ['/etc/modprobe.d', '/usr/lib/modprobe.d', '/run/modprobe.d'];
+/** OVMF as Debian, Fedora and SUSE name it, and the SELinux policy that must let QEMU at /dev/sev. */
+const PACKAGES = ['ovmf', 'edk2-ovmf', 'qemu-ovmf-x86_64', 'selinux-policy'];
+
+const TEXT_FILES = {
+  cpuInfo: '/proc/cpuinfo',
+  kernelVersion: '/proc/version',
+  commandLine: '/proc/cmdline',
+  sev: `${KVM_AMD}/sev`,
+  sevEs: `${KVM_AMD}/sev_es`,
+  sevSnp: `${KVM_AMD}/sev_snp`,
+  npt: `${KVM_AMD}/npt`,
+  nested: `${KVM_AMD}/nested`,
+  selinux: '/sys/fs/selinux/enforce',
+  miscCapacity: '/sys/fs/cgroup/misc.capacity',
+  miscCurrent: '/sys/fs/cgroup/misc.current',
+  sliceHigh: '/sys/fs/cgroup/machine.slice/memory.high',
+  sliceMax: '/sys/fs/cgroup/machine.slice/memory.max',
+  sliceMaxV1: '/sys/fs/cgroup/memory/machine.slice/memory.limit_in_bytes',
+  ksm: '/sys/kernel/mm/ksm/run',
+  appArmorQemu: '/etc/apparmor.d/abstractions/libvirt-qemu',
+  appArmorLocal: '/etc/apparmor.d/local/abstractions/libvirt-qemu',
+  libvirtdPid: '/run/libvirtd.pid',
+  virtqemudPid: '/run/virtqemud.pid',
+} as const;
+
+type TextFile = keyof typeof TEXT_FILES;
+
+/** Reads the host once, all of it; changes nothing on it. What cannot be read says why. */
+export async function readPreflight(host: Host): Promise<PreflightReadings> {
+  const names = Object.keys(TEXT_FILES) as TextFile[];
+  const [readings, encryptionLeaf, modprobe, descriptors, kernelLog, packages, devSev, tsme, groups, libvirt, models] =
+    await Promise.all([
+      host.shell.readFiles(names.map((name) => TEXT_FILES[name])),
+      readEncryptionLeaf(host),
+      readModprobe(host),
+      readDescriptors(host),
+      readKernelLog(host),
+      readPackages(host),
+      readDevSev(host),
+      readTsme(host),
+      host.shell.listFolder('/sys/kernel/iommu_groups'),
+      attempt(() => readSevFacts(host)),
+      attempt(async () => parse.parseSecurityModels(await host.connection.capabilitiesXml())),
+    ]);
+  const texts = new Map(names.map((name, index) => [name, textOf(readings[index], TEXT_FILES[name])]));
+  const text = (name: TextFile): Reading<string> => texts.get(name) ?? { outcome: 'unknown', because: 'not asked for' };
+  const sliceMax = text('sliceMax');
+  return {
+    where: host.shell.where,
+    isSession: /\/session(\?|$)/.test(host.connection.uri),
+    cpu: parsed(text('cpuInfo'), parse.parseCpuInfo, '/proc/cpuinfo names no vendor: not an x86 processor'),
+    encryptionLeaf,
+    kernelVersion: parsed(
+      text('kernelVersion'),
+      (words) => /^Linux version (\S+)/.exec(words)?.[1],
+      '/proc/version is not of Linux',
+    ),
+    commandLine: text('commandLine'),
+    modprobe,
+    kvmAmdLoaded: moduleLoaded([text('sev'), text('npt'), text('nested')]),
+    kvmAmd: { sev: text('sev'), sevEs: text('sevEs'), sevSnp: text('sevSnp') },
+    ...devSev,
+    selinuxEnforcing: parsed(text('selinux'), (word) => word === '1', ''),
+    securityModels: models,
+    appArmorQemu: joined(text('appArmorQemu'), text('appArmorLocal')),
+    kernelLog,
+    tsme,
+    iommuGroups: countOf(groups, '/sys/kernel/iommu_groups'),
+    miscCapacity: parsed(text('miscCapacity'), parse.parseFlatKeyed, ''),
+    miscCurrent: parsed(text('miscCurrent'), parse.parseFlatKeyed, ''),
+    machineSlice: { high: text('sliceHigh'), max: sliceMax.outcome === 'read' ? sliceMax : text('sliceMaxV1') },
+    memoryLock: await readMemoryLock(host, { libvirtd: text('libvirtdPid'), virtqemud: text('virtqemudPid') }),
+    ksm: text('ksm'),
+    packages,
+    descriptors,
+    libvirt,
+  };
+}
+
+function textOf(reading: FileReading | undefined, path: string): Reading<string> {
+  if (reading === undefined) return { outcome: 'unknown', because: `${path} was not answered` };
+  if (reading.outcome === 'absent') return { outcome: 'absent', because: `${path} does not exist` };
+  if (reading.outcome === 'unreadable') return { outcome: 'unknown', because: `${path}: ${reading.because}` };
+  return read(Buffer.from(reading.bytes).toString().trim());
+}
+
+function joined(first: Reading<string>, second: Reading<string>): Reading<string> {
+  return first.outcome === 'read' && second.outcome === 'read' ? read(`${first.value}\n${second.value}`) : first;
+}
+
+function parsed<T>(text: Reading<string>, parser: (text: string) => T | undefined, because: string): Reading<T> {
+  if (text.outcome !== 'read') return text;
+  const value = parser(text.value);
+  return value === undefined ? { outcome: 'unknown', because } : read(value);
+}
+
+async function attempt<T>(action: () => Promise<T>): Promise<Reading<T>> {
+  try {
+    return read(await action());
+  } catch (error) {
+    return { outcome: 'unknown', because: errorText(error) };
+  }
+}
+
+function countOf(
+  folder: { outcome: string; names?: readonly string[]; because?: string },
+  path: string,
+): Reading<number> {
+  if (folder.outcome === 'absent') return { outcome: 'absent', because: `${path} does not exist` };
+  if (folder.names === undefined) return { outcome: 'unknown', because: `${path}: ${folder.because ?? 'not read'}` };
+  return read(folder.names.length);
+}
+
+/** A module without a single readable parameter is not loaded only when every one of them is absent. */
+function moduleLoaded(parameters: readonly Reading<string>[]): Reading<boolean> {
+  if (parameters.some((parameter) => parameter.outcome === 'read')) return read(true);
+  const unknown = parameters.find((parameter) => parameter.outcome === 'unknown');
+  return unknown === undefined || unknown.outcome !== 'unknown' ? read(false) : unknown;
+}
+
+/**
+ * The leaf only where the processor has it: beyond the largest leaf Intel processors answer with another leaf's numbers
+ * (Intel SDM, CPUID), which must not be taken for SEV.
+ */
+async function readEncryptionLeaf(host: Host): Promise<Reading<EncryptionLeaf>> {
+  const [largest, leaf] = await Promise.all(
+    [LARGEST_EXTENDED_LEAF, ENCRYPTION_LEAF].map((offset) => host.shell.readFile(CPUID_DEVICE, { offset, length: 16 })),
+  );
+  if (leaf?.outcome !== 'read') {
+    return {
+      outcome: 'unknown',
+      because:
+        leaf?.outcome === 'unreadable'
+          ? `${CPUID_DEVICE}: ${leaf.because}`
+          : `${CPUID_DEVICE} does not exist ('modprobe cpuid' makes it)`,
+    };
+  }
+  const registers = parse.parseRegisters(leaf.bytes);
+  if (registers === undefined)
+    return { outcome: 'unknown', because: `${CPUID_DEVICE} gave ${leaf.bytes.length} bytes` };
+  const largestLeaf = largest?.outcome === 'read' ? (parse.parseRegisters(largest.bytes)?.[0] ?? 0) : 0;
+  if (largestLeaf >= LARGEST_EXTENDED_LEAF && largestLeaf < ENCRYPTION_LEAF)
+    return { outcome: 'absent', because: `the processor's largest CPUID leaf is 0x${largestLeaf.toString(16)}` };
+  return read(parse.parseEncryptionLeaf(registers));
+}
+
+/** Files of several folders that end in `suffix`, with their texts. */
+async function readFolders(
+  host: Host,
+  folders: readonly string[],
+  suffix: string,
+): Promise<Reading<[string, string][]>> {
+  const lists = await Promise.all(folders.map((folder) => host.shell.listFolder(folder)));
+  const unreadable = lists.find((list) => list.outcome === 'unreadable');
+  if (unreadable?.outcome === 'unreadable' && lists.every((list) => list.outcome !== 'read'))
+    return { outcome: 'unknown', because: `${folders.join(', ')}: ${unreadable.because}` };
+  const paths = folders.flatMap((folder, index) => {
+    const list = lists[index];
+    return list?.outcome === 'read'
+      ? list.names.filter((name) => name.endsWith(suffix)).map((name) => `${folder}/${name}`)
+      : [];
+  });
+  const files = await host.shell.readFiles(paths);
+  return read(
+    paths.flatMap((path, index): [string, string][] => {
+      const file = files[index];
+      return file?.outcome === 'read' ? [[path, Buffer.from(file.bytes).toString()]] : [];
+    }),
+  );
+}
+
+async function readModprobe(host: Host): Promise<Reading<readonly ModprobeLine[]>> {
+  const files = await readFolders(host, MODPROBE_FOLDERS, '.conf');
+  return files.outcome === 'read'
+    ? read(files.value.flatMap(([path, text]) => parse.parseModprobe(path, text)))
+    : files;
+}
+
+async function readDescriptors(host: Host): Promise<Reading<readonly FirmwareDescriptor[]>> {
+  const files = await readFolders(host, FIRMWARE_FOLDERS, '.json');
+  if (files.outcome !== 'read') return files;
+  return read(files.value.flatMap(([path, text]) => parse.parseFirmwareDescriptor(path, text) ?? []));
+}
+
+/** `dmesg`, else the file in which some systems keep the log of the boot. */
+async function readKernelLog(host: Host): Promise<Reading<readonly string[]>> {
+  const live = await host.shell.run(['dmesg']);
+  if (live.outcome === 'read') return read(parse.parseKernelLog(Buffer.from(live.bytes).toString()));
+  const kept = await host.shell.readFile('/var/log/dmesg');
+  if (kept.outcome === 'read') return read(parse.parseKernelLog(Buffer.from(kept.bytes).toString()));
+  return { outcome: 'unknown', because: live.outcome === 'unreadable' ? `dmesg: ${live.because}` : 'no dmesg command' };
+}
+
+/** Versions by rpm or dpkg, whichever the host has; a package that is not installed is missing from the record. */
+async function readPackages(host: Host): Promise<Reading<Readonly<Record<string, string>>>> {
+  const names = PACKAGES.join(' ');
+  const commands = [
+    `dpkg-query -W -f '\${Package} \${Version}\\n' ${names} 2>/dev/null; exit 0`,
+    `rpm -q --qf '%{NAME} %{VERSION}-%{RELEASE}\\n' ${names} 2>/dev/null; exit 0`,
+  ];
+  for (const command of commands) {
+    const answer = await host.shell.run(['sh', '-c', command]);
+    const found = answer.outcome === 'read' ? parse.parsePackageLines(Buffer.from(answer.bytes).toString()) : {};
+    if (Object.keys(found).length > 0) return read(found);
+  }
+  const status = await host.shell.readFile('/var/lib/dpkg/status');
+  if (status.outcome === 'read') return read(parse.parseDpkgStatus(Buffer.from(status.bytes).toString(), PACKAGES));
+  return { outcome: 'unknown', because: 'neither dpkg nor rpm could be asked for versions' };
+}
+
+async function readDevSev(host: Host): Promise<Pick<PreflightReadings, 'devSev' | 'devSevStat'>> {
+  const stat = await host.shell.stat(DEV_SEV);
+  if (stat.outcome === 'read') return { devSev: read(true), devSevStat: read(stat.stat) };
+  const absent = { outcome: 'absent', because: `${DEV_SEV} does not exist` } as const;
+  if (stat.outcome === 'absent') return { devSev: absent, devSevStat: absent };
+  const devSevStat = { outcome: 'unknown', because: stat.because } as const;
+  const file = await host.shell.readFile(DEV_SEV, { offset: 0, length: 1 });
+  if (file.outcome === 'absent') return { devSev: absent, devSevStat: absent };
+  const unknown = { outcome: 'unknown', because: stat.because } as const;
+  return { devSev: file.outcome === 'read' ? read(true) : unknown, devSevStat };
+}
+
+/** The ccp driver's own word, of the one PSP that has the file (drivers/crypto/ccp/sp-pci.c). */
+async function readTsme(host: Host): Promise<Reading<string>> {
+  const folder = '/sys/bus/pci/drivers/ccp';
+  const list = await host.shell.listFolder(folder);
+  if (list.outcome === 'unreadable') return { outcome: 'unknown', because: `${folder}: ${list.because}` };
+  const names = list.outcome === 'read' ? list.names.filter((name) => /^[0-9a-f]{4}:/.test(name)) : [];
+  const files = await host.shell.readFiles(names.map((name) => `${folder}/${name}/tsme_status`));
+  const found = files.find((file) => file.outcome === 'read');
+  if (found?.outcome === 'read') return read(Buffer.from(found.bytes).toString().trim());
+  return {
+    outcome: 'unknown',
+    because: `no tsme_status below ${folder}: kernels before 6.0 and some boards do not say`,
+  };
+}
+
+async function readMemoryLock(
+  host: Host,
+  pids: { libvirtd: Reading<string>; virtqemud: Reading<string> },
+): Promise<Reading<MemoryLockLimit>> {
+  for (const [daemon, pid] of Object.entries(pids)) {
+    if (pid.outcome !== 'read' || !/^\d+$/.test(pid.value)) continue;
+    const path = `/proc/${pid.value}/limits`;
+    const text = textOf(await host.shell.readFile(path), path);
+    if (text.outcome !== 'read') return text.outcome === 'absent' ? { ...text, outcome: 'unknown' } : text;
+    const soft = parse.parseMemoryLockLimit(text.value);
+    return soft === undefined ? { outcome: 'unknown', because: `${path} names no such limit` } : read({ daemon, soft });
+  }
+  return { outcome: 'unknown', because: 'no pid file of libvirtd or virtqemud in /run' };
+}
+
+/** The part of the readings that libvirt itself gives, when it gave it. */
+export function factsOf(readings: PreflightReadings): SevFacts | undefined {
+  return readings.libvirt.outcome === 'read' ? readings.libvirt.value : undefined;
+}
