@@ -1,4 +1,5 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { addAnalysisVerbs } from './analysis-verbs.ts';
 import { EXIT } from './output.ts';
 import { harnessVersion } from './version.ts';
 
@@ -84,6 +85,24 @@ Exit codes: 0 all as expected, 1 a promise is broken, 2 the harness or the host 
     .action(async (ids, options) => finish(await (await import('./scenario.ts')).scenarioVerb(ids, options)));
 
   program
+    .command('preflight')
+    .description('say whether a host is usable for SEV, and if not, why')
+    .addOption(hostOption())
+    .addOption(new Option('--nova <release>', 'check the minimums of this nova release too').env('SEV_HARNESS_NOVA'))
+    .option('--json', 'print verdict and rows as JSON on stdout')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  npm run preflight -- --host qemu:///system
+  npm run preflight -- --host qemu+ssh://root@lab7/system --nova 2025.2
+  npm run preflight -- --host fake:sev-off-in-bios --json
+
+Exit codes: 0 usable for SEV, 1 not usable, 2 the host or one of the two conditions could not be read, 3 usage.`,
+    )
+    .action(async (options) => finish(await (await import('./preflight.ts')).preflightVerb(options)));
+
+  program
     .command('emulate')
     .description('serve an emulated SEV host for virsh, libvirt-python or nova')
     .addOption(new Option('--profile <name>', 'machine to emulate').env('SEV_HARNESS_PROFILE').default('naples'))
@@ -162,6 +181,7 @@ Examples:
     .action(async (baseline, candidate, options) =>
       finish((await import('./report.ts')).diffVerb(baseline, candidate, options)),
     );
+  addAnalysisVerbs(program, finish);
   // For the overview only: main.ts hands these words to attest's own parser.
   program.command('attest').description("verify guests up to AMD's roots, make sessions, give out secrets");
   quietErrors(program);

@@ -67,6 +67,12 @@ export function childText(element: XmlElement | undefined, name: string): string
   return child(element, name)?.text.trim() || undefined;
 }
 
+/** Text of the document as a message may carry it: one line, nothing that steers a terminal, at most 60 characters. */
+export function shown(text: string): string {
+  const plain = text.replace(/\s+/g, ' ').replace(/[\p{Cc}\p{Cf}]/gu, '\ufffd');
+  return plain.length <= 60 ? plain : `${plain.slice(0, 59)}…`;
+}
+
 /** XPath of an element from the root, with a position wherever a sibling shares the name. */
 export function pathOf(element: XmlElement): string {
   const { name, parent, ordinal } = element;

@@ -80,11 +80,11 @@ describe('what is no domain XML', () => {
   it.each([
     ['devices', "<rng model='virtio'/>", 0],
     ['disks', "<disk device='cdrom'><target dev='hda'/></disk>", 0],
-    ['passed-through devices', "<hostdev type='pci'/>", 50_000],
-  ])('is judged and mended although it has 50,000 %s', (_, xml, left) => {
-    const many = CLEAN.replace('  </devices>', `${xml.repeat(50_000)}\n  </devices>`);
+    ['passed-through devices', "<hostdev type='pci'/>", 10_000],
+  ])('is judged and mended although it has 10,000 %s', (_, xml, left) => {
+    const many = CLEAN.replace('  </devices>', `${xml.repeat(10_000)}\n  </devices>`);
     const fixed = fixDomain(many, { profile: 'train', host: HOST });
-    expect(fixed.mended.length + fixed.findings.length).toBe(50_000);
+    expect(fixed.mended.length + fixed.findings.length).toBe(10_000);
     expect(fixed.findings).toHaveLength(left);
   });
 });

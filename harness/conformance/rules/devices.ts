@@ -1,4 +1,4 @@
-import { attribute, bootDisk, child, type Disk, type DomainView } from '../domain.ts';
+import { attribute, bootDisk, child, type Disk, type DomainView, shown } from '../domain.ts';
 import type { Problem, Rule } from '../rule.ts';
 import { SENTENCE } from '../sources.ts';
 import { appendChild, removeAttribute, removeElement, setAttribute, type TextEdit } from '../xml-edit.ts';
@@ -18,7 +18,7 @@ export const deviceRules: readonly Rule[] = [
       if (disk?.bus !== 'virtio') return;
       yield {
         at: disk.element,
-        message: `the boot disk '${disk.target}' is on virtio-blk`,
+        message: `the boot disk '${shown(disk.target)}' is on virtio-blk`,
         suggestion: "bus='scsi' with <controller type='scsi' model='virtio-scsi'>, or bus='sata'",
         // A guest that boots today may find its disk by name: only the profile that forbids it changes it.
         ...(profile === 'train'
@@ -37,7 +37,7 @@ export const deviceRules: readonly Rule[] = [
       if (disk === undefined || ['virtio', 'scsi', 'sata'].includes(disk.bus)) return;
       yield {
         at: disk.element,
-        message: `nothing says that a SEV guest boots from bus '${disk.bus}' (disk '${disk.target}')`,
+        message: `nothing says that a SEV guest boots from bus '${shown(disk.bus)}' (disk '${shown(disk.target)}')`,
         suggestion: "bus='scsi' with <controller type='scsi' model='virtio-scsi'>, or bus='sata'",
       };
     },
@@ -54,7 +54,7 @@ export const deviceRules: readonly Rule[] = [
         if (disk.bus !== 'ide') continue;
         yield {
           at: disk.element,
-          message: `${disk.device} '${disk.target}' is on IDE, and q35 has no IDE controller`,
+          message: `${shown(disk.device)} '${shown(disk.target)}' is on IDE, and q35 has no IDE controller`,
           suggestion: "bus='sata'",
           edits: moveToBus(domain, disk, 'sata', names.get(disk) ?? disk.target),
         };
@@ -79,7 +79,8 @@ export const deviceRules: readonly Rule[] = [
       if (domain.launchSecurity === undefined) return;
       for (const device of domain.devices) {
         const type = attribute(device, 'type');
-        if (device.name === 'hostdev') yield passedThrough(device, type ?? 'unknown', `host device of type '${type}'`);
+        if (device.name === 'hostdev')
+          yield passedThrough(device, /^[a-z_]{1,20}$/.exec(type ?? '')?.[0] ?? 'unknown', 'host device');
         if (device.name === 'interface' && type === 'hostdev')
           yield passedThrough(device, 'interface', 'network function of the host');
       }

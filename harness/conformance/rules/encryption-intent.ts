@@ -1,4 +1,4 @@
-import { attribute, child, type DomainView } from '../domain.ts';
+import { attribute, child, type DomainView, shown } from '../domain.ts';
 import type { XmlElement } from '../xml-reader.ts';
 
 const TRUE = /^(1|t|true|on|y|yes)$/i;
@@ -10,7 +10,7 @@ const TRUE = /^(1|t|true|on|y|yes)$/i;
  */
 export function whatAsksForEncryption(domain: DomainView): string | undefined {
   const asked = metadataRequest(child(domain.root, 'metadata'));
-  if (asked !== undefined) return `nova's metadata asks for it (${asked})`;
+  if (asked !== undefined) return `nova's metadata asks for it (${shown(asked)})`;
   const hasVirtualIommu = domain.devices.some(({ name }) => name === 'iommu');
   if (!hasVirtualIommu && domain.virtioDevices.some(({ iommu }) => iommu === 'on'))
     return "virtio devices have iommu='on' although the guest has no IOMMU";

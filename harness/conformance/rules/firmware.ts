@@ -1,4 +1,4 @@
-import { attribute, child, childText } from '../domain.ts';
+import { attribute, child, childText, shown } from '../domain.ts';
 import type { Rule } from '../rule.ts';
 import { type Quote, SENTENCE } from '../sources.ts';
 import { removeElement, setAttribute } from '../xml-edit.ts';
@@ -31,7 +31,9 @@ export const firmwareRules: readonly Rule[] = [
       yield {
         at: type ?? domain.os ?? domain.root,
         message:
-          domain.machine === '' ? 'no machine type is given' : `the machine type is '${domain.machine}', not q35`,
+          domain.machine === ''
+            ? 'no machine type is given'
+            : `the machine type is '${shown(domain.machine)}', not q35`,
         // Addresses of a PCI root do not exist on a PCIe root: such a domain has to be laid out again.
         suggestion: addressed ? "machine='q35', without the PCI addresses of the old machine type" : "machine='q35'",
         ...(addressed || type === undefined ? {} : { edits: [setAttribute(domain.document, type, 'machine', 'q35')] }),
@@ -69,7 +71,7 @@ export const firmwareRules: readonly Rule[] = [
       if (attribute(loader, 'type') === 'pflash' || (isSnp(domain) && profile === 'modern')) return;
       yield {
         at: loader,
-        message: `the loader's type is '${attribute(loader, 'type') ?? 'rom (the default)'}', not pflash`,
+        message: `the loader's type is '${shown(attribute(loader, 'type') ?? 'rom (the default)')}', not pflash`,
         suggestion: "type='pflash'",
         edits: [setAttribute(domain.document, loader, 'type', 'pflash')],
       };

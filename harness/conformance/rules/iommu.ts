@@ -1,5 +1,5 @@
 import type { DomainView, VirtioDevice } from '../domain.ts';
-import { attribute, child, children } from '../domain.ts';
+import { attribute, child, children, shown } from '../domain.ts';
 import type { Problem, Rule } from '../rule.ts';
 import { type Quote, SENTENCE } from '../sources.ts';
 import { appendChild, setAttribute, type TextEdit } from '../xml-edit.ts';
@@ -70,7 +70,7 @@ function iommuProblem(domain: DomainView, { kind, element, driver, iommu }: Virt
     message:
       iommu === undefined
         ? `this virtio ${element.name} has no <driver iommu='on'/>: its DMA meets encrypted memory`
-        : `this virtio ${element.name} has iommu='${iommu}': its DMA meets encrypted memory`,
+        : `this virtio ${element.name} has iommu='${shown(iommu)}': its DMA meets encrypted memory`,
     suggestion: "<driver iommu='on'/>",
     edits: [switchOn(domain, driver, element)],
   };

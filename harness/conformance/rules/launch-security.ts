@@ -1,4 +1,4 @@
-import { attribute, child, childText } from '../domain.ts';
+import { attribute, child, childText, shown } from '../domain.ts';
 import type { HostValues, Problem, Rule, RuleContext } from '../rule.ts';
 import { SENTENCE } from '../sources.ts';
 import { appendChild, setAttribute, setText } from '../xml-edit.ts';
@@ -38,7 +38,8 @@ export const launchSecurityRules: readonly Rule[] = [
       if (type !== undefined && KNOWN_TYPES.includes(type)) return;
       yield {
         at: launchSecurity,
-        message: type === undefined ? '<launchSecurity> has no type' : `launch security type '${type}' is not AMD SEV`,
+        message:
+          type === undefined ? '<launchSecurity> has no type' : `launch security type '${shown(type)}' is not AMD SEV`,
         suggestion: "type='sev'",
         edits: [setAttribute(domain.document, launchSecurity, 'type', 'sev')],
       };
@@ -124,7 +125,7 @@ function* wrongHostValue({ domain, host }: RuleContext, name: HostElement): Iter
   if (because === undefined) return;
   yield {
     at: element,
-    message: `<${name}> is '${given}', ${because}`,
+    message: `<${name}> is '${shown(given)}', ${because}`,
     suggestion:
       host === undefined
         ? `the value of the host's domain capabilities (give --host)`

@@ -1,4 +1,4 @@
-import { attribute, child, type DomainView, type VirtioDevice } from '../domain.ts';
+import { attribute, child, type DomainView, shown, type VirtioDevice } from '../domain.ts';
 import type { Problem } from '../rule.ts';
 import { SENTENCE } from '../sources.ts';
 import { setAttribute } from '../xml-edit.ts';
@@ -20,7 +20,7 @@ export function* transitionalDevices(domain: DomainView): Iterable<Problem> {
     if (place === undefined || place.value === 'virtio-non-transitional') continue;
     yield {
       at: device.element,
-      message: `on machine type '${domain.machine}' this ${device.element.name} speaks virtio 0.9`,
+      message: `on machine type '${shown(domain.machine)}' this ${device.element.name} speaks virtio 0.9`,
       suggestion: `${place.attribute}='virtio-non-transitional' (libvirt 5.2.0 or later)`,
       edits: [setAttribute(domain.document, place.element, place.attribute, 'virtio-non-transitional')],
       source: SENTENCE.virtio10,

@@ -1,4 +1,4 @@
-import { child, childText, type DomainView } from '../domain.ts';
+import { child, childText, type DomainView, shown } from '../domain.ts';
 import type { Problem, Rule } from '../rule.ts';
 import { SENTENCE } from '../sources.ts';
 import { appendChild, setText } from '../xml-edit.ts';
@@ -27,7 +27,7 @@ export const policyRules: readonly Rule[] = [
         message:
           words === undefined
             ? '<policy> is missing, and libvirt refuses the domain'
-            : `<policy> is '${words}', which libvirt does not read as a number of ${isSnp(domain) ? 64 : 32} bits`,
+            : `<policy> is '${shown(words)}', which libvirt does not read as a number of ${isSnp(domain) ? 64 : 32} bits`,
         suggestion: `<policy>${value}</policy>`,
         edits: [
           element === undefined
