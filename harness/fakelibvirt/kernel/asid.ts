@@ -57,7 +57,10 @@ export class AsidAllocator {
     this.#flush = flush;
     this.#faults = faults;
     const sev = { first: minAsid, last: maxAsid };
-    this.ranges = { sev, sev_es: faults.shareRanges ? sev : { first: 1, last: minAsid - 1 + (faults.esLimitError ?? 0) } };
+    this.ranges = {
+      sev,
+      sev_es: faults.shareRanges ? sev : { first: 1, last: minAsid - 1 + (faults.esLimitError ?? 0) },
+    };
   }
 
   get counters(): AsidCounters {

@@ -21,8 +21,32 @@ export interface StartOptions {
   readonly isRestore?: boolean;
 }
 
-/** Emits a lifecycle event; `id` where it is not the domain's present one. */
+/** What QEMU itself says at the same moment, for those who listen to its monitor. */
+const MONITOR_EVENTS: Partial<Record<LifecycleName, readonly [event: string, details: string | null]>> = {
+  suspendedPaused: ['STOP', null],
+  resumedUnpaused: ['RESUME', null],
+  resumedFromSnapshot: ['RESUME', null],
+  shutdownGuest: ['SHUTDOWN', '{"guest":true,"reason":"guest-shutdown"}'],
+  shutdownHost: ['SHUTDOWN', '{"guest":false,"reason":"host-signal"}'],
+};
+
+/** A change that QEMU reports and libvirt turns into a lifecycle event; `id` where it is not the present one. */
 export function announce(machine: Machine, domain: Domain, name: LifecycleName, id = domain.ref.id): void {
+  const fromMonitor = MONITOR_EVENTS[name];
+  if (fromMonitor) {
+    const [event, details] = fromMonitor;
+    machine.events.emit({
+      kind: 'monitor',
+      domain: { ...domain.ref, id },
+      event,
+      details,
+      atMs: machine.clock.nowMs(),
+    });
+  }
+  emitLifecycle(machine, domain, name, id);
+}
+
+function emitLifecycle(machine: Machine, domain: Domain, name: LifecycleName, id = domain.ref.id): void {
   if (machine.has('stop-event-lost') && name.startsWith('stopped')) return;
   const [event, detail] = LIFECYCLE[name];
   machine.events.emit({ kind: 'lifecycle', domain: { ...domain.ref, id }, event, detail });
@@ -89,8 +113,8 @@ function hasAgentChannel({ tree }: DomainDefinition): boolean {
 function announceStart(machine: Machine, domain: Domain, { isPaused, isRestore }: StartOptions): void {
   if (isPaused) {
     domain.state = STATES.pausedUser;
-    announce(machine, domain, isRestore ? 'startedRestored' : 'startedBooted');
-    announce(machine, domain, 'suspendedPaused');
+    emitLifecycle(machine, domain, isRestore ? 'startedRestored' : 'startedBooted');
+    emitLifecycle(machine, domain, 'suspendedPaused');
     return;
   }
   runVcpus(domain);
@@ -132,6 +156,7 @@ export function stopped(machine: Machine, domain: Domain, state: DomainState): v
   const { live } = domain;
   if (live === undefined) return;
   machine.releaseDomain(live.id, live.qemu.pid);
+  live.qemu.release();
   domain.live = undefined;
   domain.autodestroyOwner = undefined;
   domain.state = state;
