@@ -1,5 +1,5 @@
-import { concatBytes, isAllZero } from '../../../core/bytes.ts';
-import { COORDINATE_BYTES, type Point, type Signature, verifySha256 } from './p384.ts';
+import { concatBytes } from '../../../core/bytes.ts';
+import { type Point, type Signature, verifySha256 } from './p384.ts';
 import { SEV_STATUS, type SevStatus } from './status.ts';
 
 /** SEV certificate: version, API, usage, algorithm, key, two signature slots (SEV API, appendix C.1). */
@@ -95,7 +95,6 @@ export function pointOf(certificate: Uint8Array): Point | undefined {
   if (view.getUint32(KEY_OFFSET, true) !== P384) return undefined;
   const x = certificate.subarray(KEY_OFFSET + 4, KEY_OFFSET + 4 + NUMBER_BYTES);
   const y = certificate.subarray(KEY_OFFSET + 4 + NUMBER_BYTES, KEY_OFFSET + 4 + 2 * NUMBER_BYTES);
-  if (!isAllZero(x.subarray(COORDINATE_BYTES)) || !isAllZero(y.subarray(COORDINATE_BYTES))) return undefined;
   return { x: fromLittleEndian(x), y: fromLittleEndian(y) };
 }
 

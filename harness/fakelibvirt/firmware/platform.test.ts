@@ -172,6 +172,11 @@ describe('keys', () => {
     expect(status(csr, owner.oca)).toBe(SEV_STATUS.INVALID_CERTIFICATE);
     expect(status(owner.sign(foreign), owner.oca)).toBe(SEV_STATUS.INVALID_CERTIFICATE);
     expect(status(pek, pek)).toBe(SEV_STATUS.INVALID_CERTIFICATE);
+    for (const at of [0x61d, 0x620]) {
+      const halfSet = Uint8Array.from(pek);
+      halfSet[at] = (halfSet[at] as number) ^ 2;
+      expect(status(halfSet, owner.oca)).toBe(SEV_STATUS.BAD_SIGNATURE);
+    }
     expect(status(pek, owner.oca)).toBe(SEV_STATUS.SUCCESS);
   });
 });
