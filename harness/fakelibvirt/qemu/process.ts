@@ -18,6 +18,7 @@ export class QemuProcess {
   runState: RunState = 'prelaunch';
   sevState: SevGuestState = 'launch-secret';
   nextMonitorId = 10;
+  readonly #atEnd = new Set<() => void>();
   readonly #onExit: (exit: ProcessExit) => void;
   #hasExited = false;
 
@@ -37,5 +38,18 @@ export class QemuProcess {
     if (this.#hasExited) return;
     this.#hasExited = true;
     this.#onExit(how);
+  }
+
+  /** Calls back when the guest is gone for whatever reason. Returns a function that forgets the callback. */
+  whenGone(callback: () => void): () => void {
+    this.#atEnd.add(callback);
+    return () => this.#atEnd.delete(callback);
+  }
+
+  /** libvirt has let go of the process. */
+  release(): void {
+    this.#hasExited = true;
+    for (const callback of [...this.#atEnd]) callback();
+    this.#atEnd.clear();
   }
 }

@@ -69,6 +69,7 @@ function consoleSource({ qemu }: LiveDomain, name: string): StreamSource {
   let finish: (() => void) | undefined;
   const hangUp = () => finish?.();
   openConsoles.set(qemu, hangUp);
+  const forget = qemu.whenGone(hangUp);
   return {
     open: (sendBytes, finishStream) => {
       send = sendBytes;
@@ -79,6 +80,7 @@ function consoleSource({ qemu }: LiveDomain, name: string): StreamSource {
       if (qemu.runState === 'running') send?.(bytes);
     },
     closed: () => {
+      forget();
       if (openConsoles.get(qemu) === hangUp) openConsoles.delete(qemu);
     },
   };

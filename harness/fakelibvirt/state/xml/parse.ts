@@ -54,14 +54,13 @@ function validate(source: string, what: string): string {
     const words = `Opening and ending tag mismatch: ${mismatch[1]} line ${mismatch[2]} and ${mismatch[3]}`;
     throw malformed(source, what, words, line, endOfLine);
   }
-  const unclosed = /^Unclosed tag '([^']+)'/.exec(msg);
-  const lastLine = trimmed.trimEnd().split('\n').length;
-  if (unclosed) {
-    const startTagEnds = trimmed.lastIndexOf('>') > trimmed.lastIndexOf('<');
-    const words =
-      startTagEnds || trimmed.includes('>')
-        ? `Premature end of data in tag ${unclosed[1]} line ${line}`
-        : `Couldn't find end of Start Tag ${unclosed[1]} line ${line}`;
+  const unclosed = unclosedTag(msg);
+  if (unclosed !== undefined) {
+    const lastLine = trimmed.trimEnd().split('\n').length;
+    const openedAt = trimmed.slice(0, Math.max(0, trimmed.lastIndexOf(`<${unclosed}`))).split('\n').length;
+    const words = trimmed.includes('>')
+      ? `Premature end of data in tag ${unclosed} line ${openedAt}`
+      : `Couldn't find end of Start Tag ${unclosed} line ${openedAt}`;
     throw malformed(source, what, words, lastLine, (source.split('\n')[lastLine - 1] ?? '').length + 1);
   }
   const repeated = /^Attribute '([^']+)' is repeated/.exec(msg);
@@ -70,6 +69,19 @@ function validate(source: string, what: string): string {
     throw malformed(source, what, 'AttValue: " or \' expected', line, col);
   }
   throw malformed(source, what, msg, line, col ?? 1);
+}
+
+/** The innermost element that has no end, from either of the two ways in which the validator says so. */
+function unclosedTag(message: string): string | undefined {
+  const single = /^Unclosed tag '([^']+)'/.exec(message)?.[1];
+  const listed = /^Invalid '\[([\s\S]*)\]' found/.exec(message)?.[1];
+  return (
+    single ??
+    listed
+      ?.match(/"([^"]+)"/g)
+      ?.at(-1)
+      ?.replaceAll('"', '')
+  );
 }
 
 function malformed(source: string, what: string, words: string, line: number, column: number) {
