@@ -201,9 +201,36 @@ describe('with a fault', () => {
     expect(await again.call(remote.domainCreateXml, { xmlDesc, flags: 0 })).toMatchObject({ dom: { name: 'again' } });
   });
 
+  test("refusal-text-lost: the refusal no longer carries QEMU's words", async () => {
+    await using at = await bench(['refusal-text-lost']);
+    await at.fill(SEV_POLICY, LIMIT);
+    await expect(at.start()).rejects.toMatchObject({ code: 1, message: expect.not.stringMatching(/sev_kvm_init/) });
+  });
+
+  test('refused-guest-runs: the start is refused, and the guest is listed as running', async () => {
+    await using at = await bench(['refused-guest-runs']);
+    await at.fill(SEV_POLICY, LIMIT);
+    await expect(at.start()).rejects.toMatchObject({ code: 1 });
+    expect(at.host.counters()).toMatchObject({ running: LIMIT + 1 });
+  });
+
+  test('plain-guest-takes-slot: a guest without encryption leaves one slot less', async () => {
+    await using at = await bench(['plain-guest-takes-slot']);
+    await at.client.call(remote.domainCreateXml, { xmlDesc: guestXml('plain'), flags: 0 });
+    expect(await at.fill()).toHaveLength(LIMIT - 1);
+  });
+
+  test.each<[FaultId, number]>([
+    ['es-limit-off-by-one-up', 5],
+    ['es-limit-off-by-one-down', 3],
+  ])('%s: %i SEV-ES guests start', async (fault, expected) => {
+    await using at = await bench([fault], 'naples-es');
+    expect(await at.fill(ES_POLICY)).toHaveLength(expected);
+  });
+
   test('every fault of the catalogue has a test here', async () => {
     const { readFileSync } = await import('node:fs');
     const source = readFileSync(import.meta.filename, 'utf8');
-    for (const { id } of faultCatalogue) expect(source).toMatch(new RegExp(`['\`]${id}`));
+    for (const { id } of faultCatalogue) expect(source).toMatch(new RegExp(`['"\`]${id}['":\`]`));
   });
 });
