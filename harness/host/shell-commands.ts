@@ -14,6 +14,8 @@ export type RunCommand = (command: readonly string[]) => Promise<CommandResult>;
 const COMMAND_TIMEOUT_MS = 30_000;
 /** Shells answer 127 for a program that they do not find. */
 const NO_SUCH_PROGRAM = 127;
+/** `stat` fails on %C, and prints no more than `?`, where the kernel keeps no labels. */
+const STAT_SCRIPT = `stat -L -c '%a %U %G' -- "$1" && { stat -L -c '%C' -- "$1" 2>/dev/null || echo '?'; }`;
 const MISSING_FILE = /No such file or directory|Not a directory/;
 
 /** Runs a program on this machine, in the C locale, so that its texts can be read. */
@@ -53,7 +55,7 @@ export function looksByCommand(run: RunCommand) {
   return {
     run: outcome,
     async stat(path: string): Promise<StatReading> {
-      const reading = await outcome(['stat', '-L', '-c', '%a %U %G %C', '--', path]);
+      const reading = await outcome(['sh', '-c', STAT_SCRIPT, 'sh', path]);
       if (reading.outcome === 'unreadable' && MISSING_FILE.test(reading.because)) return { outcome: 'absent' };
       if (reading.outcome !== 'read') return unreadableUnlessRead(reading, 'stat');
       return { outcome: 'read', stat: parseStat(reading.bytes) };
@@ -67,9 +69,9 @@ export function looksByCommand(run: RunCommand) {
   };
 }
 
-/** What `stat -c '%a %U %G %C'` prints; a kernel without SELinux has `?` for the label. */
+/** What the script prints: mode, owner, group and label, which is `?` on a kernel without SELinux. */
 export function parseStat(bytes: Uint8Array): FileStat {
-  const [mode = '', owner = '', group = '', label = '?'] = Buffer.from(bytes).toString().trim().split(' ');
+  const [mode = '', owner = '', group = '', label = '?'] = Buffer.from(bytes).toString().trim().split(/\s+/);
   return { mode: Number.parseInt(mode, 8), owner, group, ...(label === '?' ? {} : { label }) };
 }
 

@@ -15,6 +15,13 @@ import { firmwareFailure } from './sev-firmware.ts';
 const STALE_REMEDY =
   'Stop libvirtd (systemctl stop libvirtd.service), remove its cache (rm -f /var/cache/libvirt/qemu/capabilities/*) and start it again; nova-compute must be restarted too.';
 
+const NAMES = { qemu: 'QEMU', libvirt: 'libvirt' } as const;
+
+function isTooOld(text: string | undefined, minimum: VersionNumbers): boolean {
+  const version = versionNumbers(text ?? '');
+  return version !== undefined && compareVersions(version, minimum) < 0;
+}
+
 /** A version below what the seeds ask for. "This functionality-oriented check should preempt … version checking". */
 function versionFinding(readings: PreflightReadings, part: 'qemu' | 'libvirt', minimum: VersionNumbers): Finding {
   const libvirt = readings.libvirt;
@@ -24,10 +31,13 @@ function versionFinding(readings: PreflightReadings, part: 'qemu' | 'libvirt', m
   if (version === undefined) return { outcome: 'unknown', because: `libvirt gave no version of ${part}` };
   const expected = `at least ${minimum.join('.')}`;
   if (compareVersions(version, minimum) >= 0) return { outcome: 'pass', found, expected };
-  const old = { found, expected, hint: `Update ${part === 'qemu' ? 'QEMU' : 'libvirt'}.` };
-  return libvirt.value.domainCapabilities === undefined
-    ? { outcome: 'fail', way: 'software-too-old', ...old, because: 'it is from before SEV' }
-    : { outcome: 'warn', ...old, because: 'it offers SEV all the same: the distribution may have added it' };
+  const old = { found, expected, hint: `Update ${NAMES[part]}.` };
+  const offers = libvirt.value.domainCapabilities !== undefined;
+  return {
+    outcome: 'warn',
+    ...old,
+    because: offers ? 'it offers SEV all the same: the distribution may have added it' : 'it is from before SEV',
+  };
 }
 
 function sevInDomainCapabilities(readings: PreflightReadings): Finding {
@@ -36,6 +46,14 @@ function sevInDomainCapabilities(readings: PreflightReadings): Finding {
   const sev = libvirt.value.domainCapabilities;
   if (sev !== undefined) return { outcome: 'pass', found: "<sev supported='yes'>" };
   const no = { outcome: 'fail', found: "<sev supported='no'/>", expected: "<sev supported='yes'>" } as const;
+  const old = (['libvirt', 'qemu'] as const).find((part) => isTooOld(libvirt.value.versions[part], SEED_MINIMUM[part]));
+  if (old !== undefined)
+    return {
+      ...no,
+      way: 'software-too-old',
+      because: `${NAMES[old]} ${libvirt.value.versions[old]} is from before SEV`,
+      hint: `Update ${NAMES[old]} to ${SEED_MINIMUM[old].join('.')} or later.`,
+    };
   if (libvirt.value.virtType !== 'kvm')
     return {
       ...no,

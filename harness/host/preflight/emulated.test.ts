@@ -1,0 +1,106 @@
+import { describe, expect, it } from 'vitest';
+import { type FaultId, type ProfileName, profiles } from '../../fakelibvirt/index.ts';
+import { openHost } from '../host.ts';
+import type { PreflightReport } from './evaluate.ts';
+import { preflight, preflightSummary } from './index.ts';
+import type { PreflightOutcome, WrongWay } from './row.ts';
+
+async function preflightOf(profile: ProfileName, faults: readonly FaultId[] = []): Promise<PreflightReport> {
+  await using host = await openHost({ kind: 'emulated', text: `fake:${profile}`, profile }, { faults });
+  return await preflight(host);
+}
+
+function ids({ rows }: PreflightReport, outcome: PreflightOutcome): string[] {
+  return rows.filter((row) => row.outcome === outcome).map(({ id }) => id);
+}
+
+interface Expected {
+  readonly way?: WrongWay;
+  readonly fail?: readonly string[];
+  readonly warn?: readonly string[];
+  readonly unknown?: readonly string[];
+}
+
+const NO_ES = ['cpu.sev-es-asids', 'kernel.sev-es-parameter'];
+const BOTH = 'sev.conditions';
+
+const EXPECTED: Readonly<Record<ProfileName, Expected>> = {
+  naples: { warn: NO_ES },
+  'naples-es': {},
+  rome: { warn: NO_ES },
+  milan: {},
+  genoa: { warn: [...NO_ES, 'kernel.sev-snp-parameter'] },
+  turin: { warn: [...NO_ES, 'kernel.sev-snp-parameter'] },
+  'no-sev': {
+    way: 'no-cpu-support',
+    fail: ['cpu.sev', BOTH],
+    warn: ['cpu.generation', 'libvirt.host-validate'],
+    unknown: ['bios.tsme'],
+  },
+  'sev-off-in-bios': {
+    way: 'bios',
+    fail: ['bios.memory-encryption', BOTH],
+    warn: ['cpu.sev-es-asids', 'libvirt.host-validate'],
+  },
+  'sev-off-in-kernel': {
+    way: 'kernel-parameter',
+    fail: ['kernel.sev-parameter', BOTH],
+    warn: ['cpu.sev-es-asids', 'kernel.command-line', 'libvirt.host-validate'],
+  },
+  'stale-capabilities': {
+    way: 'stale-capabilities',
+    fail: ['libvirt.sev', BOTH],
+    warn: NO_ES,
+    unknown: ['firmware.state'],
+  },
+};
+
+describe('every profile of the emulated host has exactly its failures, warnings and unknowns', () => {
+  it.each(Object.keys(profiles) as ProfileName[])('%s', async (profile) => {
+    const { way, fail = [], warn = [], unknown = [] } = EXPECTED[profile];
+    const report = await preflightOf(profile);
+    expect({
+      fail: ids(report, 'fail'),
+      warn: ids(report, 'warn').toSorted(),
+      unknown: ids(report, 'unknown'),
+    }).toEqual({ fail, warn: [...warn].toSorted(), unknown });
+    expect(report.diagnoses[0]?.way).toBe(way);
+    expect(report.verdict).toBe(way === undefined ? 'usable' : 'unusable');
+  });
+});
+
+describe('on an emulated host', () => {
+  it('SEV-SNP does not apply to a generation without it', async () => {
+    expect(ids(await preflightOf('rome'), 'n/a')).toEqual(
+      expect.arrayContaining(['cpu.sev-snp', 'cpu.vmpl', 'kernel.sev-snp-parameter']),
+    );
+  });
+
+  it('the words of ccp and kvm_amd are kept as evidence', async () => {
+    expect((await preflightOf('naples')).kernelLog).toEqual([
+      'ccp 0000:02:00.2: sev enabled',
+      'ccp 0000:02:00.2: SEV API:0.17 build:48',
+      'kvm_amd: SEV supported: 15 ASIDs',
+    ]);
+  });
+
+  it('a number of guests that libvirt advertises wrongly is seen', async () => {
+    const report = await preflightOf('naples', ['advertised-limit-wrong']);
+    expect(report.rows.find(({ id }) => id === 'libvirt.guests')).toMatchObject({
+      outcome: 'warn',
+      found: 'domcapabilities 16, nodesevinfo 16, CPUID 15, misc.capacity 15',
+    });
+  });
+
+  it('the summary of a run names the verdict, what is wrong and what could not be told', async () => {
+    const profile = 'stale-capabilities';
+    await using host = await openHost({ kind: 'emulated', text: `fake:${profile}`, profile });
+    const summary = await preflightSummary(host);
+    expect(summary.verdict).toBe('unusable');
+    expect(summary.facts.preflight).toMatch(/^unusable for SEV: \d+ passed, 2 failed, 2 warned, 1 unknown$/);
+    expect(summary.facts['preflight found']).toMatch(/^stale-capabilities: the kernel has SEV on/);
+    expect(summary.notVerified).toEqual([
+      expect.stringMatching(/^Preflight could not tell 'The SEV firmware has started': libvirt has no platform key/),
+    ]);
+  });
+});

@@ -1,0 +1,95 @@
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type HostShell, shellOf } from './shell.ts';
+
+let folder: string;
+/** What `command=` of a libvirt URI can name: an ssh that runs its last word here. */
+let fakeSsh: string;
+
+beforeAll(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), 'sevh-shell-'));
+  fakeSsh = path.join(folder, 'fake-ssh');
+  await writeFile(fakeSsh, '#!/bin/sh\nfor last; do :; done\nexec sh -c "$last"\n');
+  await chmod(fakeSsh, 0o700);
+  await writeFile(path.join(folder, "it's a file"), 'first\nsecond\n');
+  await chmod(path.join(folder, "it's a file"), 0o640);
+  await writeFile(path.join(folder, 'large'), 'x'.repeat(600_000));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+const shells: [string, () => HostShell][] = [
+  ['local', () => shellOf('qemu:///system')],
+  ['ssh', () => shellOf(`qemu+ssh://lab7/system?command=${encodeURIComponent(fakeSsh)}`)],
+];
+
+function textOf(reading: Awaited<ReturnType<HostShell['readFile']>>): string {
+  return reading.outcome === 'read' ? Buffer.from(reading.bytes).toString() : reading.outcome;
+}
+
+describe.each(shells)('the shell of a host, %s', (_, open) => {
+  it('reads several files in their order, absent ones too', async () => {
+    const paths = [path.join(folder, 'nothing'), path.join(folder, "it's a file"), path.join(folder, 'large')];
+    const readings = await open().readFiles(paths);
+    expect(readings.map((reading) => textOf(reading).slice(0, 20))).toEqual([
+      'absent',
+      'first\nsecond\n',
+      'x'.repeat(20),
+    ]);
+    expect(textOf(readings[2] ?? { outcome: 'absent' })).toHaveLength(600_000);
+    expect(await open().readFiles([])).toEqual([]);
+  });
+
+  it('reads whole files of /proc, which give a page at a time', async () => {
+    const [version, filesystems] = await open().readFiles(['/proc/version', '/proc/kallsyms']);
+    expect(textOf(version ?? { outcome: 'absent' })).toMatch(/^Linux version .*\n$/);
+    expect(textOf(filesystems ?? { outcome: 'absent' }).length).toBeGreaterThan(8192);
+  });
+
+  it('a folder is unreadable as a file, not absent', async () => {
+    const [reading] = await open().readFiles([folder]);
+    expect(reading).toMatchObject({ outcome: 'unreadable', because: expect.stringMatching(/directory/i) });
+  });
+
+  it('tells mode and owner of a file', async () => {
+    const reading = await open().stat(path.join(folder, "it's a file"));
+    expect(reading).toMatchObject({ outcome: 'read', stat: { mode: 0o640, owner: expect.stringMatching(/^\S+$/) } });
+    expect(await open().stat(path.join(folder, 'nothing'))).toEqual({ outcome: 'absent' });
+  });
+
+  it('lists a folder', async () => {
+    const reading = await open().listFolder(folder);
+    expect(reading.outcome === 'read' && [...reading.names].sort()).toEqual(['fake-ssh', "it's a file", 'large']);
+    expect(await open().listFolder(path.join(folder, 'nothing'))).toEqual({ outcome: 'absent' });
+  });
+
+  it('runs a command with its words unchanged', async () => {
+    expect(textOf(await open().run(['printf', '%s|', "a b'c", '$HOME', '']))).toBe("a b'c|$HOME||");
+  });
+
+  it('a program that the host does not have is absent, one that fails unreadable with its words', async () => {
+    expect(await open().run(['sevh-no-such-program'])).toEqual({ outcome: 'absent' });
+    expect(await open().run(['sh', '-c', 'echo why >&2; exit 3'])).toEqual({ outcome: 'unreadable', because: 'why' });
+  });
+});
+
+describe('hosts without a shell', () => {
+  it('behind TCP say for every question that they cannot be looked at', async () => {
+    const shell = shellOf('qemu+tcp://lab7/system');
+    const answers = [await shell.stat('/dev/sev'), await shell.listFolder('/'), await shell.run(['dmesg'])];
+    for (const answer of [...answers, ...(await shell.readFiles(['/proc/version']))])
+      expect(answer).toMatchObject({ outcome: 'unreadable', because: expect.stringContaining('tcp') });
+  });
+
+  it('behind an ssh that fails are unreadable with its words, never absent', async () => {
+    const broken = path.join(folder, 'fake-ssh-broken');
+    await writeFile(broken, '#!/bin/sh\necho "Host key verification failed." >&2\nexit 255\n');
+    await chmod(broken, 0o700);
+    const shell = shellOf(`qemu+ssh://lab7/system?command=${encodeURIComponent(broken)}`);
+    const answers = [await shell.stat('/dev/sev'), await shell.listFolder('/'), await shell.run(['dmesg'])];
+    for (const answer of [...answers, ...(await shell.readFiles(['/proc/version', '/dev/sev']))])
+      expect(answer).toEqual({ outcome: 'unreadable', because: 'Host key verification failed.' });
+    await rm(broken);
+  });
+});
