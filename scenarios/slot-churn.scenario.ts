@@ -38,6 +38,7 @@ scenario(
     const { limit, source } = slotLimit(facts, 'sev', settings.maxGuests);
     const before = await slotsInUse(host);
     const free = limit - before.sev;
+    await launcher.assertMemoryFor(free + 1);
     // Twice through all keys and a few more: the reclaim must happen at least twice.
     const launches = 2 * limit + 3;
     note(`limit ${limit} (from ${source}); ${launches} launches, one guest at a time`);

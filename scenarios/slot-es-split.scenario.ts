@@ -52,6 +52,8 @@ scenario(
       `SEV ${limits.sev.limit} (from ${limits.sev.source}), SEV-ES ${limits['sev-es'].limit} (from ${limits['sev-es'].source})`,
     );
 
+    await launcher.assertMemoryFor(free('sev') + free('sev-es') + 1);
+
     const numbers = { ...advertisedLimits(facts, 'sev-es'), ...hardwareLimits(facts, 'sev-es') };
     if (Object.keys(hardwareLimits(facts, 'sev-es')).length === 0)
       skipCheck('es-limit-agrees', 'neither CPUID nor misc.capacity of the host can be read');

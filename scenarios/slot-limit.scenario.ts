@@ -64,6 +64,8 @@ scenario(
     const free = limit - before.sev;
     note(`limit ${limit} (from ${source}); ${before.sev} in use by guests that are not ours, which stay untouched`);
 
+    await launcher.assertMemoryFor(free + 1);
+
     const advertised = advertisedLimits(facts, 'sev');
     const hardware = hardwareLimits(facts, 'sev');
     if (Object.keys(hardware).length === 0)

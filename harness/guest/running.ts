@@ -42,6 +42,8 @@ export interface LaunchOptions {
 }
 
 const DEFAULT_MEMORY_MIB = 256;
+/** What QEMU allocates beside the guest's RAM (libvirt, "Launch security with AMD SEV", section Memory, suggests 256 MiB as a bound). */
+const OVERHEAD_MIB = 64;
 const OFF_TIMEOUT_MS = 15_000;
 const OFF_POLL_MS = 20;
 
@@ -57,6 +59,19 @@ export class GuestLauncher {
 
   constructor(context: ScenarioContext) {
     this.#context = context;
+  }
+
+  /** Refuses to begin what the host's free memory cannot hold: encrypted guests are pinned, and others would die for them. */
+  async assertMemoryFor(guests: number): Promise<void> {
+    const { freeMem } = await this.#context.host.connection.call('nodeGetFreeMemory', {});
+    const freeMiB = Number(freeMem / 1048576n);
+    const neededMiB = guests * (DEFAULT_MEMORY_MIB + OVERHEAD_MIB);
+    if (neededMiB <= freeMiB) return;
+    throw harnessError(
+      'HOST_MEMORY',
+      `${guests} guests need ${neededMiB} MiB of memory, and the host has ${freeMiB} MiB free`,
+      { hint: 'Free memory on the host, or run this scenario on one with fewer slots.' },
+    );
   }
 
   /** Starts a transient guest. A refusal by the host is a value; anything else throws. */
