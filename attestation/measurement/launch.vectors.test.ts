@@ -1,5 +1,4 @@
-import { createHash } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
@@ -7,6 +6,8 @@ import { concatBytes, fromBase64, fromHex, toHex } from '../../core/bytes.ts';
 import { isSevHarnessError } from '../../core/errors.ts';
 import { Secret } from '../../core/secret.ts';
 import type { LaunchDigest } from '../brands.ts';
+import { mutants, type Roles } from '../testing/mutation-ops.ts';
+import { openVectorSet, type Vector } from '../testing/vector-files.ts';
 import { verifyLaunch } from '../verify/launch.ts';
 import { encodeCpuSignature } from './cpu-signature.ts';
 import { type BuiltVcpus, computeLaunchDigest } from './digest.ts';
@@ -19,56 +20,23 @@ import { decodeVmsa, type Vmm } from './vmsa.ts';
 const SHARED = process.env.SEV_HARNESS_SHARED ?? path.resolve(import.meta.dirname, '../../../shared');
 const VECTORS = path.join(SHARED, 'vectors');
 
-interface Vector {
-  readonly id: string;
-  readonly kind: string;
-  readonly files: readonly { readonly path: string; readonly role: string; readonly sha256: string }[];
-  readonly expect: { readonly verdict: string };
-}
 type Json = Record<string, unknown>;
-type Op = { readonly op: string; readonly role: string } & Readonly<Record<string, unknown>>;
-interface Recipe {
-  readonly id: string;
-  readonly base: string;
-  readonly class: 'crypto' | 'strict' | 'control';
-  readonly ops: readonly Op[];
-  readonly expect: { readonly verdict: string };
-}
-type Files = ReadonlyMap<string, Uint8Array>;
 
-const KINDS = ['launch-measure', 'launch-digest', 'vmsa'];
-
+/** What the Python check that came with the vectors made of each recipe. */
 interface Result {
   readonly id: string;
   readonly mutants: number;
   readonly reasons: Readonly<Record<string, number>>;
 }
 
-function readJson(name: string): { vectors: Vector[]; mutations: Recipe[]; results: Result[] } {
-  const file = path.join(VECTORS, name);
-  if (!existsSync(file)) {
-    throw new Error(
-      `vectors are missing: ${file} does not exist; set SEV_HARNESS_SHARED to the folder that holds vectors/`,
-    );
-  }
-  return JSON.parse(readFileSync(file, 'utf8'));
-}
-
-const vectors = readJson('manifest.json').vectors.filter(({ kind }) => KINDS.includes(kind));
-const recipes = readJson('mutations.json').mutations.filter(({ base }) => vectors.some(({ id }) => id === base));
-
-function load(vector: Vector): Map<string, Uint8Array> {
-  return new Map(
-    vector.files.map(({ path: name, role, sha256 }) => {
-      const bytes = new Uint8Array(readFileSync(path.join(VECTORS, name)));
-      expect(createHash('sha256').update(bytes).digest('hex'), name).toBe(sha256);
-      return [role, name.endsWith('.gz') ? new Uint8Array(gunzipSync(bytes)) : bytes];
-    }),
-  );
-}
+const readShared = (name: string) => new Uint8Array(readFileSync(path.join(VECTORS, name)));
+const { vectors, recipes, rolesOf, fileOf } = openVectorSet(
+  (name) => (name.endsWith('.gz') ? new Uint8Array(gunzipSync(readShared(name))) : readShared(name)),
+  ['launch-measure', 'launch-digest', 'vmsa'],
+);
 
 /** The verdict of the library, as the manifest words it, and what gave it. */
-function judge(kind: string, files: Files): { verdict: string; reason: string } {
+function judge(kind: string, files: Roles): { verdict: string; reason: string } {
   try {
     if (kind === 'launch-measure') return judgeMeasure(files, params(files));
     if (kind === 'launch-digest') return judgeDigest(files, params(files));
@@ -79,7 +47,7 @@ function judge(kind: string, files: Files): { verdict: string; reason: string } 
   }
 }
 
-function judgeMeasure(files: Files, given: Json): { verdict: string; reason: string } {
+function judgeMeasure(files: Roles, given: Json): { verdict: string; reason: string } {
   const captured = given.query_sev_launch_measure as { data: string } | undefined;
   const sev = given.query_sev as Record<string, number> | undefined;
   const tik = files.get('tik') ?? (given.tik_hex ? hex(given.tik_hex) : undefined);
@@ -106,7 +74,7 @@ function judgeMeasure(files: Files, given: Json): { verdict: string; reason: str
   return { verdict, reason: row?.id ?? '' };
 }
 
-function measuredDigest(files: Files, given: Json): LaunchDigest {
+function measuredDigest(files: Roles, given: Json): LaunchDigest {
   if (given.launch_digest_b64 !== undefined) return base64(given.launch_digest_b64) as LaunchDigest;
   if (given.launch_digest_hex !== undefined) return hex(given.launch_digest_hex) as LaunchDigest;
   const guestFirmware = files.get('firmware');
@@ -120,7 +88,7 @@ function measuredDigest(files: Files, given: Json): LaunchDigest {
   });
 }
 
-function judgeDigest(files: Files, given: Json): { verdict: string; reason: string } {
+function judgeDigest(files: Roles, given: Json): { verdict: string; reason: string } {
   const guestFirmware = files.get('firmware') ?? new Uint8Array();
   const [family, model, stepping] = given.cpu as [number, number, number];
   const kernelHashes = given.kernel
@@ -154,7 +122,7 @@ function judgeDigest(files: Files, given: Json): { verdict: string; reason: stri
   return { verdict: matches ? 'valid' : 'invalid', reason: matches ? '' : 'digest' };
 }
 
-function judgeVmsa(files: Files): { verdict: string; reason: string } {
+function judgeVmsa(files: Roles): { verdict: string; reason: string } {
   const decoded = decodeVmsa(files.get('vmsa') ?? new Uint8Array());
   const dump = JSON.parse(Buffer.from(files.get('dump') ?? []).toString('utf8'), undefined) as Json;
   const text = Buffer.from(files.get('dump') ?? []).toString('utf8');
@@ -176,72 +144,7 @@ function judgeVmsa(files: Files): { verdict: string; reason: string } {
   return { verdict: 'valid', reason: '' };
 }
 
-/** All mutants of a recipe: one, or one per offset of a sweep. */
-function* mutants(recipe: Recipe, original: Files): Generator<Files> {
-  const sweep = recipe.ops.find(({ op }) => op === 'xor_sweep');
-  if (sweep === undefined) {
-    yield recipe.ops.reduce(applyOp, new Map(original));
-    return;
-  }
-  const { role, start, end, step, mask } = sweep as unknown as Record<'start' | 'end' | 'step', number> & {
-    role: string;
-    mask: string;
-  };
-  for (let offset = start; offset < end; offset += step) {
-    yield applyOp(new Map(original), { op: 'xor', role, offset, mask });
-  }
-}
-
-function applyOp(files: Map<string, Uint8Array>, op: Op): Map<string, Uint8Array> {
-  if (op.op === 'swap_roles') {
-    const [a, b] = [op.a as string, op.b as string];
-    const [first, second] = [files.get(a) ?? new Uint8Array(), files.get(b) ?? new Uint8Array()];
-    return files.set(a, second).set(b, first);
-  }
-  const bytes = files.get(op.role);
-  if (bytes === undefined) throw new Error(`no file of role ${op.role} for ${op.op}`);
-  return files.set(op.role, op.op.startsWith('json') ? mutateJson(bytes, op) : mutateBytes(bytes, op));
-}
-
-function mutateBytes(bytes: Uint8Array, op: Op): Uint8Array {
-  const offset = op.offset as number;
-  switch (op.op) {
-    case 'xor': {
-      const mask = hex(op.mask);
-      return bytes.map((byte, index) => byte ^ (mask[index - offset] ?? 0));
-    }
-    case 'set': {
-      const copy = bytes.slice();
-      copy.set(hex(op.hex), offset);
-      return copy;
-    }
-    case 'truncate':
-      return bytes.slice(0, op.length as number);
-    case 'append':
-      return concatBytes(bytes, hex(op.hex));
-    case 'insert':
-      return concatBytes(bytes.subarray(0, offset), hex(op.hex), bytes.subarray(offset));
-    default:
-      throw new Error(`unknown operation ${op.op}`);
-  }
-}
-
-function mutateJson(bytes: Uint8Array, op: Op): Uint8Array {
-  const json = JSON.parse(Buffer.from(bytes).toString('utf8')) as Json;
-  const key = (op.key ?? (op.path as string[])[0]) as string;
-  const text = json[key] as string;
-  if (op.op === 'json') json[key] = op.value;
-  else if (op.op === 'json_text_insert') {
-    const offset = op.offset as number;
-    json[key] = `${text.slice(0, offset)}${op.text}${text.slice(offset)}`;
-  } else {
-    const mutated = mutateBytes(base64(text), { ...op, op: op.op.replace('json_b64_', '') });
-    json[key] = Buffer.from(mutated).toString('base64');
-  }
-  return Buffer.from(JSON.stringify(json));
-}
-
-function params(files: Files): Json {
+function params(files: Roles): Json {
   return JSON.parse(Buffer.from(files.get('params') ?? []).toString('utf8')) as Json;
 }
 
@@ -262,7 +165,7 @@ const REASONS: Readonly<Record<string, string>> = {
 
 describe('vectors made by others', () => {
   test.each(vectors)('$id gets the verdict of its manifest', (vector) => {
-    const { verdict, reason } = judge(vector.kind, load(vector));
+    const { verdict, reason } = judge(vector.kind, rolesOf(vector));
     expect({ verdict, reason }).toEqual({ verdict: vector.expect.verdict, reason: REASONS[vector.id] ?? '' });
   });
 });
@@ -279,14 +182,17 @@ function reasonsOf(theirs: string): string[] {
 }
 
 describe('mutants of those vectors', () => {
-  const results = new Map(readJson('mutations_results.json').results.map((result) => [result.id, result]));
+  const { results } = JSON.parse(readFileSync(path.join(VECTORS, 'mutations_results.json'), 'utf8')) as {
+    results: Result[];
+  };
+  const resultOf = new Map(results.map((result) => [result.id, result]));
 
   test.each(recipes)('$id is $expect.verdict ($class)', (recipe) => {
     const vector = vectors.find(({ id }) => id === recipe.base) as Vector;
-    const known = results.get(recipe.id);
+    const known = resultOf.get(recipe.id);
     const reasons = Object.keys(known?.reasons ?? {}).flatMap(reasonsOf);
     let count = 0;
-    for (const files of mutants(recipe, load(vector))) {
+    for (const files of mutants(rolesOf(vector), recipe.ops, fileOf)) {
       count += 1;
       const { verdict, reason } = judge(vector.kind, files);
       expect(verdict, `mutant ${count}`).toBe(recipe.expect.verdict);

@@ -1,4 +1,4 @@
-import { fromBase64, fromHex, toBase64 } from '../../core/bytes.ts';
+import { concatBytes, fromBase64, fromHex, toBase64 } from '../../core/bytes.ts';
 
 /** Bytes of a vector's files by role. */
 export type Roles = ReadonlyMap<string, Uint8Array>;
@@ -21,6 +21,7 @@ export interface MutationOp {
   readonly key?: string;
   readonly path?: readonly string[];
   readonly value?: unknown;
+  readonly text?: string;
   readonly with?: { readonly vector: string; readonly role: string };
 }
 
@@ -79,7 +80,9 @@ function applyToBytes(bytes: Uint8Array, op: MutationOp): Uint8Array {
     case 'truncate':
       return copy.slice(0, need(op.length));
     case 'append':
-      return Uint8Array.of(...copy, ...hex(op.hex));
+      return concatBytes(copy, hex(op.hex));
+    case 'insert':
+      return concatBytes(copy.subarray(0, need(op.offset)), hex(op.hex), copy.subarray(need(op.offset)));
     case 'copy':
       copy.copyWithin(need(op.to), need(op.from), need(op.from) + need(op.length));
       return copy;
@@ -118,7 +121,11 @@ function applyToJson(document: Record<string, unknown>, op: MutationOp): Record<
     case 'json_b64_truncate':
       return withBase64(base64().slice(0, need(op.length)));
     case 'json_b64_append':
-      return withBase64(Uint8Array.of(...base64(), ...hex(op.hex)));
+      return withBase64(concatBytes(base64(), hex(op.hex)));
+    case 'json_text_insert': {
+      const [text, at] = [String(document[op.key ?? '']), need(op.offset)];
+      return { ...document, [op.key ?? '']: `${text.slice(0, at)}${op.text ?? ''}${text.slice(at)}` };
+    }
     default:
       throw new Error(`unknown operation ${op.op}`);
   }
