@@ -43,6 +43,19 @@ describe('layoutSlots', () => {
     expect(peak).toBe(3);
   });
 
+  test('of several free slots the lowest is taken, in whatever order they came back', () => {
+    const { bars } = pool(
+      timeline([
+        [0, 20],
+        [1, 10],
+        [2, 10],
+        [11, 40],
+        [21, 40],
+      ]),
+    );
+    expect(bars.map((bar) => bar.lane)).toEqual([0, 1, 2, 1, 0]);
+  });
+
   test('two guests on one slot never overlap, and the lanes are no more than were ever in use at once', () => {
     fc.assert(
       fc.property(someGuests, (guests) => {

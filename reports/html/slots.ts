@@ -142,8 +142,7 @@ export function axisTicks(startMs: number, endMs: number, wanted: number): numbe
   const step = [1, 2, 5, 10].map((factor) => factor * magnitude).find((each) => each >= rough) ?? rough;
   const first = Math.ceil(startMs / step);
   const ticks: number[] = [];
-  // Counted, because beyond 2 to the 53 adding one changes nothing.
-  for (let index = 0; index <= 2 * wanted && (first + index) * step <= endMs; index += 1)
-    ticks.push((first + index) * step);
+  // Each tick is counted from the first: beyond 2 to the 53, adding to the last one changes nothing.
+  for (let index = 0; (first + index) * step <= endMs; index += 1) ticks.push((first + index) * step);
   return ticks;
 }

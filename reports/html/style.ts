@@ -32,7 +32,7 @@ summary{cursor:pointer}
 .verdict h1{font-size:clamp(1.3rem,2.6vw,1.9rem);line-height:1.28;font-weight:620;max-width:52rem;margin:.35rem 0 .6rem;overflow-wrap:anywhere;text-wrap:balance}
 .worth{max-width:52rem;color:var(--quiet)}
 .worth strong{color:var(--ink)}
-.facts{display:grid;grid-template-columns:repeat(auto-fill,minmax(11.5rem,1fr));gap:.9rem 1.5rem;margin:1.4rem 0 0}
+.facts{display:grid;grid-template-columns:repeat(auto-fill,minmax(10rem,1fr));gap:.9rem 1.5rem;margin:1.4rem 0 0}
 .facts div{min-width:0}.facts dt{color:var(--quiet);font-size:.78rem;overflow-wrap:anywhere}.facts dd{margin:0;overflow-wrap:anywhere}
 .facts.small{margin-top:.6rem;gap:.5rem 1.5rem}
 .pill{display:inline-block;border:1px solid currentColor;border-radius:1rem;padding:0 .55rem;font-size:.78rem;font-weight:600}
@@ -100,7 +100,7 @@ figure{margin-left:0;margin-right:0}
 .timeline .field{fill:var(--field)}
 .bar{fill:var(--first)}.bar.first{fill:var(--first)}.bar.reuse{fill:var(--reuse)}.bar.over{fill:var(--failed);stroke:var(--ink);stroke-dasharray:3 2}
 .bar.usage,.usage{fill:var(--first);fill-opacity:.75}.usage{stroke:var(--first)}
-.timeline .bar-name{font-size:10.5px;fill:var(--on-first);pointer-events:none}.bar.reuse+.bar-name{fill:var(--on-reuse)}
+.timeline .bar-name{font-size:10.5px;fill:var(--on-first);pointer-events:none}.bar.reuse+.bar-name{fill:var(--on-reuse)}.bar.over+.bar-name{fill:var(--sheet)}
 .timeline .limit{stroke:var(--limit);stroke-width:1.5;stroke-dasharray:6 4}.timeline .limit-name{font-weight:650;font-size:11.5px}
 .grid{stroke:var(--line)}.axis line{stroke:var(--quiet)}
 .refusal path,.refused{stroke:var(--failed);stroke-width:2.2;fill:none}.timeline .refusal text{fill:var(--failed);font-weight:650}
@@ -117,6 +117,6 @@ footer{border-top:1px solid var(--line);color:var(--quiet);font-size:.84rem;padd
 .checks td:empty{display:none}.checks td[data-label]::before{content:attr(data-label) ": ";color:var(--quiet);font-size:.8rem}
 .index .wide{display:none}.index thead th:nth-child(1){width:6.6rem}.index thead th:nth-child(2){width:auto}.index thead th:nth-child(4),.index thead th:nth-child(5){width:5rem}}
 @media print{:root{color-scheme:light;--page:#fff;--sheet:#fff;--sunk:#f4f4f4;--ink:#000;--quiet:#444;--line:#bbb;--link:#000;--passed:#0b5a36;--failed:#8f1a14;--flaky:#6b4000;--broken:#6b4000;--interrupted:#4b357a;--skipped:#3c4855;--first:#2f7396;--reuse:#8fbfd6;--on-first:#fff;--on-reuse:#000;--field:#f4f4f4;--limit:#000}
-body{font-size:11px}.tools,.skip{display:none}.scenario,.error,figure,tr{break-inside:avoid-page}.scenario{break-inside:auto}pre,.scroll{max-height:none;overflow:visible}.timeline .scroll>svg{min-width:0}
+html{font-size:12px}body{font-size:.95rem}.tools,.skip{display:none}.scenario,.error,figure,tr{break-inside:avoid-page}.scenario{break-inside:auto}pre,.scroll{max-height:none;overflow:visible}.timeline .scroll>svg{min-width:0}
 .bar,.field,.span,.track,.usage{print-color-adjust:exact;-webkit-print-color-adjust:exact}.timeline-data{display:none}}
 `.trim();

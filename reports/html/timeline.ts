@@ -1,5 +1,5 @@
 import type { SlotTimeline } from '../model/run.ts';
-import { count, formatDuration } from '../model/text.ts';
+import { count, formatDuration, list } from '../model/text.ts';
 import { type Html, html, nothing } from './markup.ts';
 import { axisTicks, layoutSlots, type PoolLayout, type SlotBar, type SlotLayout } from './slots.ts';
 
@@ -194,18 +194,26 @@ function legend(layout: SlotLayout): Html {
   return html`<ul class="legend">${items}</ul>`;
 }
 
-/** The host's own words, once each, with how often they came. */
+/** Two refusals say the same when they differ only in the time at which they say it. */
+function wordingOf(text: string): string {
+  return text.replace(/\d{4}-\d\d-\d\d[T ][\d:.]+Z?/g, '');
+}
+
+/** The host's own words, once for each wording, with how often they came. */
 function refusalTexts(timeline: SlotTimeline): Html {
-  const texts = new Map<string, string[]>();
-  for (const refusal of timeline.refusals) texts.set(refusal.text, [...(texts.get(refusal.text) ?? []), refusal.name]);
-  if (texts.size === 0) return nothing;
-  const _rest = texts.size - SHOWN_TEXTS;
-  const rest = texts.size - SHOWN_TEXTS;
-  return html`<div class="refusal-texts">${[...texts]
+  const wordings = new Map<string, { text: string; names: string[] }>();
+  for (const { name, text } of timeline.refusals) {
+    const known = wordings.get(wordingOf(text));
+    if (known === undefined) wordings.set(wordingOf(text), { text, names: [name] });
+    else known.names.push(name);
+  }
+  if (wordings.size === 0) return nothing;
+  const rest = wordings.size - SHOWN_TEXTS;
+  return html`<div class="refusal-texts">${[...wordings.values()]
     .slice(0, SHOWN_TEXTS)
     .map(
-      ([text, names]) =>
-        html`<p><strong>${names.length === 1 ? `${names[0] ?? ''} was refused` : `${names.length} launches were refused`}</strong> in the host’s own words:</p><pre>${text}</pre>`,
+      ({ text, names }) =>
+        html`<p><strong>${names.length === 1 ? `${names[0] ?? ''} was refused` : `${names.length} launches were refused`}</strong> in the host’s own words${names.length > 1 && ' (those of the first)'}:</p><pre>${text}</pre>`,
     )}${rest > 0 && html`<p class="quiet">${count(rest, 'other wording')}: see the evidence file.</p>`}</div>`;
 }
 
@@ -240,8 +248,10 @@ export function renderTimeline(timeline: SlotTimeline, id: string): Html {
   const layout = layoutSlots(timeline);
   const prefix = commonPrefix(timeline.guests.map((guest) => guest.name));
   const known = new Set(timeline.pools.map((pool) => pool.name));
-  const stray = [...timeline.guests, ...timeline.refusals].filter((item) => !known.has(item.pool)).length;
+  const stray = [...timeline.guests, ...timeline.refusals].filter((item) => !known.has(item.pool));
+  const strayPools = [...new Set(stray.map((item) => item.pool))];
   return html`<figure class="timeline"><figcaption>Slots over time${prefix !== '' && html` <span class="quiet">guests are named <code>${prefix}…</code></span>`}</figcaption><div class="scroll" tabindex="0" role="region" aria-label="Slot timeline">${draw(layout, prefix, id)}</div>${legend(layout)}${
-    stray > 0 && html`<p class="quiet">${count(stray, 'launch', 'launches')} in no known pool: not drawn.</p>`
+    stray.length > 0 &&
+    html`<p class="quiet">Not drawn: ${count(stray.length, 'launch', 'launches')} outside of these pools (${list(strayPools)}).</p>`
   }${refusalTexts(timeline)}${table(layout)}</figure>`;
 }

@@ -73,6 +73,10 @@ describe('renderJunit', () => {
     },
   );
 
+  test('a carriage return is written as a reference, or every XML reader would make it a newline', () => {
+    expect(formatXml(element('a', { b: 'c\rd\ne' }, 'f\rg\nh'))).toBe('<a b="c&#13;d&#10;e">f&#13;g\nh</a>');
+  });
+
   test('texts survive the way through XML, whatever bytes a host sends', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), (text) => {

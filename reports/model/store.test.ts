@@ -107,6 +107,13 @@ describe('attachArtifact', () => {
     expect(readFileSync(at('artifacts', 'slot-limit-refusal-2.txt'), 'utf8')).toBe('abd');
   });
 
+  test('a file that is there already is never overwritten', () => {
+    openReportFolder(base.path).close();
+    writeFileSync(at('artifacts', 'slot-limit-console.log'), 'foreign');
+    expect(attach('console.log', 'ours').path).toBe('slot-limit-console-2.log');
+    expect(readFileSync(at('artifacts', 'slot-limit-console.log'), 'utf8')).toBe('foreign');
+  });
+
   test('content stands in the run only where it is small and is what it says', () => {
     openReportFolder(base.path).close();
     expect(attach('big', 'x'.repeat(64 * 1024 + 1))).not.toHaveProperty('text');
