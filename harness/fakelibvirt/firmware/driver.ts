@@ -9,6 +9,7 @@ import { type Refusal, type Reply, SEV_STATUS, type SevStatus } from './status.t
 export class SevDriver {
   readonly processor: SecureProcessor;
   readonly #wantsEs: boolean;
+  readonly #measurements = new Map<number, Uint8Array>();
 
   /** `wantsEs` when kvm_amd has SEV-ES on: INIT then asks for it, with a trusted memory region. */
   constructor(processor: SecureProcessor, wantsEs: boolean) {
@@ -41,6 +42,16 @@ export class SevDriver {
     return this.processor.guests.activate(handle, asid).status;
   }
 
+  /** The 48 bytes of LAUNCH_MEASURE: asked of the firmware once and kept, as QEMU does. */
+  launchMeasure(handle: number): Uint8Array | undefined {
+    const known = this.#measurements.get(handle);
+    if (known) return known;
+    const reply = this.processor.launch.measure(handle);
+    if (reply.status !== SEV_STATUS.SUCCESS) return undefined;
+    this.#measurements.set(handle, reply.blob);
+    return reply.blob;
+  }
+
   launchFinish(handle: number): SevStatus {
     return this.processor.launch.finish(handle).status;
   }
@@ -55,7 +66,9 @@ export class SevDriver {
   }
 
   decommission(handle: number): SevStatus {
-    return this.processor.guests.decommission(handle).status;
+    const { status } = this.processor.guests.decommission(handle);
+    if (status === SEV_STATUS.SUCCESS) this.#measurements.delete(handle);
+    return status;
   }
 
   /** SEV_PDH_CERT_EXPORT: brings the firmware up first, as the driver does. */

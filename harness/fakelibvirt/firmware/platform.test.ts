@@ -264,11 +264,16 @@ describe('the driver', () => {
     expect(reply).toEqual({ status: 0, handle: 1 });
     expect(driver.activate(1, 5)).toBe(SEV_STATUS.SUCCESS);
     expect(driver.guestCount).toBe(1);
-    must(processor.launch.measure(1));
+    const blob = driver.launchMeasure(1);
+    expect(blob?.length).toBe(48);
+    expect(driver.launchMeasure(1)).toBe(blob);
+    expect(processor.launch.measure(1).status).toBe(SEV_STATUS.INVALID_GUEST_STATE);
     expect([driver.launchFinish(1), driver.deactivate(1), driver.dfFlush(), driver.decommission(1)]).toEqual([
       0, 0, 0, 0,
     ]);
-    expect(driver.guestCount).toBe(0);
+    expect([driver.guestCount, driver.launchMeasure(1)]).toEqual([0, undefined]);
+    expect(must(driver.launchStart(0)).handle).toBe(1);
+    expect(driver.launchMeasure(1)).not.toEqual(blob);
   });
 
   test('hands on why INIT failed', () => {

@@ -80,9 +80,9 @@ export class MemoryController {
   #transformBatch(cipher: Cipher | Decipher, address: number, input: Uint8Array): Uint8Array {
     if (this.#faults.has('memory-in-clear')) return input;
     if (this.#faults.has('memory-without-tweak')) return cipher.update(input);
-    const before = new Int32Array(Uint8Array.from(input).buffer);
+    const before = new Int32Array(new Uint8Array(input).buffer);
     this.#tweak.apply(before, address);
-    const ciphered = Uint8Array.from(cipher.update(new Uint8Array(before.buffer)));
+    const ciphered = new Uint8Array(cipher.update(new Uint8Array(before.buffer)));
     this.#tweak.apply(new Int32Array(ciphered.buffer), address);
     return ciphered;
   }
