@@ -1,5 +1,6 @@
+import { posix } from 'node:path';
 import { errorText } from '../../../core/errors.ts';
-import { readSevFacts, type SevFacts } from '../facts.ts';
+import { readSevFacts } from '../facts.ts';
 import type { Host } from '../host.ts';
 import type { FileReading } from '../shell.ts';
 import * as parse from './parse.ts';
@@ -41,8 +42,6 @@ const TEXT_FILES = {
   ksm: '/sys/kernel/mm/ksm/run',
   appArmorQemu: '/etc/apparmor.d/abstractions/libvirt-qemu',
   appArmorLocal: '/etc/apparmor.d/local/abstractions/libvirt-qemu',
-  libvirtdPid: '/run/libvirtd.pid',
-  virtqemudPid: '/run/virtqemud.pid',
 } as const;
 
 type TextFile = keyof typeof TEXT_FILES;
@@ -91,7 +90,7 @@ export async function readPreflight(host: Host): Promise<PreflightReadings> {
     miscCapacity: parsed(text('miscCapacity'), parse.parseFlatKeyed, ''),
     miscCurrent: parsed(text('miscCurrent'), parse.parseFlatKeyed, ''),
     machineSlice: { high: text('sliceHigh'), max: sliceMax.outcome === 'read' ? sliceMax : text('sliceMaxV1') },
-    memoryLock: await readMemoryLock(host, { libvirtd: text('libvirtdPid'), virtqemud: text('virtqemudPid') }),
+    memoryLock: await readMemoryLock(host),
     ksm: text('ksm'),
     packages,
     descriptors,
@@ -233,13 +232,11 @@ async function readPackages(host: Host): Promise<Reading<Readonly<Record<string,
 async function readDevSev(host: Host): Promise<Pick<PreflightReadings, 'devSev' | 'devSevStat'>> {
   const stat = await host.shell.stat(DEV_SEV);
   if (stat.outcome === 'read') return { devSev: read(true), devSevStat: read(stat.stat) };
-  const absent = { outcome: 'absent', because: `${DEV_SEV} does not exist` } as const;
-  if (stat.outcome === 'absent') return { devSev: absent, devSevStat: absent };
-  const devSevStat = { outcome: 'unknown', because: stat.because } as const;
-  const file = await host.shell.readFile(DEV_SEV, { offset: 0, length: 1 });
-  if (file.outcome === 'absent') return { devSev: absent, devSevStat: absent };
-  const unknown = { outcome: 'unknown', because: stat.because } as const;
-  return { devSev: file.outcome === 'read' ? read(true) : unknown, devSevStat };
+  const missing: Reading<never> =
+    stat.outcome === 'absent'
+      ? { outcome: 'absent', because: `${DEV_SEV} does not exist` }
+      : { outcome: 'unknown', because: `${DEV_SEV}: ${stat.because}` };
+  return { devSev: missing, devSevStat: missing };
 }
 
 /** The ccp driver's own word, of the one PSP that has the file (drivers/crypto/ccp/sp-pci.c). */
@@ -257,22 +254,25 @@ async function readTsme(host: Host): Promise<Reading<string>> {
   };
 }
 
-async function readMemoryLock(
-  host: Host,
-  pids: { libvirtd: Reading<string>; virtqemud: Reading<string> },
-): Promise<Reading<MemoryLockLimit>> {
-  for (const [daemon, pid] of Object.entries(pids)) {
-    if (pid.outcome !== 'read' || !/^\d+$/.test(pid.value)) continue;
-    const path = `/proc/${pid.value}/limits`;
-    const text = textOf(await host.shell.readFile(path), path);
-    if (text.outcome !== 'read') return text.outcome === 'absent' ? { ...text, outcome: 'unknown' } : text;
-    const soft = parse.parseMemoryLockLimit(text.value);
-    return soft === undefined ? { outcome: 'unknown', because: `${path} names no such limit` } : read({ daemon, soft });
-  }
-  return { outcome: 'unknown', because: 'no pid file of libvirtd or virtqemud in /run' };
+/** A daemon of one user writes its pid beside its socket. */
+function pidFiles(uri: string): string[] {
+  const socket = new URL(uri).searchParams.get('socket');
+  const beside = socket === null ? [] : [`${posix.dirname(socket)}/libvirtd.pid`];
+  return [...beside, '/run/libvirtd.pid', '/run/virtqemud.pid'];
 }
 
-/** The part of the readings that libvirt itself gives, when it gave it. */
-export function factsOf(readings: PreflightReadings): SevFacts | undefined {
-  return readings.libvirt.outcome === 'read' ? readings.libvirt.value : undefined;
+async function readMemoryLock(host: Host): Promise<Reading<MemoryLockLimit>> {
+  const files = pidFiles(host.connection.uri);
+  const pids = await host.shell.readFiles(files);
+  for (const [index, file] of files.entries()) {
+    const pid = textOf(pids[index], file);
+    if (pid.outcome !== 'read' || !/^\d+$/.test(pid.value)) continue;
+    const limits = `/proc/${pid.value}/limits`;
+    const text = textOf(await host.shell.readFile(limits), limits);
+    if (text.outcome !== 'read') return { outcome: 'unknown', because: text.because };
+    const soft = parse.parseMemoryLockLimit(text.value);
+    if (soft === undefined) return { outcome: 'unknown', because: `${limits} names no such limit` };
+    return read({ daemon: posix.basename(file, '.pid'), soft });
+  }
+  return { outcome: 'unknown', because: `no pid of the libvirt daemon in ${files.join(', ')}` };
 }

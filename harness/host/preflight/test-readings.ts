@@ -90,3 +90,26 @@ export function withFacts(change: Partial<SevFacts>): PreflightReadings {
 export function withParameter(sev: Reading<string>): PreflightReadings {
   return { ...goodReadings, kvmAmd: { ...goodReadings.kvmAmd, sev } };
 }
+
+/** The good host with other versions of libvirt or QEMU. */
+export function withVersions(change: Record<string, string>): PreflightReadings {
+  return withFacts({ versions: { ...goodFacts.versions, ...change } });
+}
+
+/** The good host with a libvirt from before 8.0.0, which advertises no numbers of guests. */
+export function withoutCounts(): PreflightReadings {
+  const { pdh = '', certChain = '' } = goodFacts.nodeSevInfo ?? {};
+  return withFacts({
+    domainCapabilities: { cbitpos: 47, reducedPhysBits: 1 },
+    nodeSevInfo: { pdh, certChain, cbitpos: 47 },
+  });
+}
+
+/** What libvirt says of a host without SEV. */
+export const noSev = { domainCapabilities: undefined, nodeSevInfo: undefined } as const;
+
+export const closedDevice: Reading<{ mode: number; owner: string; group: string }> = read({
+  mode: 0o600,
+  owner: 'root',
+  group: 'root',
+});

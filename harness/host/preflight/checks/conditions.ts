@@ -72,6 +72,7 @@ const noRelease = { outcome: 'n/a', because: 'no nova release chosen (--nova)' }
 
 function novaParameter({ kvmAmd }: PreflightReadings, { nova }: PreflightOptions): Finding {
   if (nova === undefined) return noRelease;
+  if (kvmAmd.sev.outcome === 'absent') return { outcome: 'n/a', because: 'the kernel has no such parameter' };
   if (kvmAmd.sev.outcome !== 'read') return unread(kvmAmd.sev);
   const found = kvmAmd.sev.value;
   if (!NOVA_MINIMUMS[nova].readsOnlyOne || found === '1' || !isOn(found)) return { outcome: 'pass', found };

@@ -1,0 +1,178 @@
+import { describe, expect, it } from 'vitest';
+import { evaluatePreflight } from './evaluate.ts';
+import { NOVA_MINIMUMS, type NovaRelease } from './minimums.ts';
+import { type PreflightReadings, read } from './readings.ts';
+import type { WrongWay } from './row.ts';
+import {
+  absent,
+  closedDevice,
+  goodFacts,
+  goodReadings,
+  noSev,
+  unknown,
+  withCpu,
+  withFacts,
+  withoutCounts,
+  withParameter,
+  withVersions,
+} from './test-readings.ts';
+
+describe('the ways to be wrong are named, the root first', () => {
+  const off = withParameter(read('N'));
+  const initFailed = read(['ccp 0000:22:00.1: SEV: failed to INIT error 0x13, rc -5']);
+  it.each<[string, PreflightReadings, WrongWay, RegExp]>([
+    [
+      'a virtual machine on Intel',
+      withCpu({ vendor: 'GenuineIntel', flags: ['hypervisor'] }),
+      'virtual-machine',
+      /machine underneath/,
+    ],
+    ['BIOS: CPUID has SEV, the kernel hides it', { ...off, cpu: withCpu({ flags: ['svm'] }).cpu }, 'bios', /SMEE/],
+    [
+      'BIOS: the words of ccp',
+      { ...off, kernelLog: read(['ccp 0000:02:00.2: SEV: memory encryption not enabled by BIOS']) },
+      'bios',
+      /SMEE .* not to Auto/,
+    ],
+    [
+      'BIOS: without CPUID, by the generation',
+      { ...off, encryptionLeaf: unknown, cpu: withCpu({ flags: ['svm'] }).cpu },
+      'bios',
+      /SMEE/,
+    ],
+    [
+      'not BIOS: without CPUID, on a processor that may lack SEV',
+      { ...off, encryptionLeaf: unknown, cpu: withCpu({ flags: ['svm'], brand: 'AMD Ryzen 7' }).cpu },
+      'no-cpu-support',
+      /modprobe cpuid/,
+    ],
+    [
+      'kernel parameter, off by default',
+      { ...off, commandLine: read('quiet') },
+      'kernel-parameter',
+      /mem_encrypt=on kvm_amd\.sev=1/,
+    ],
+    [
+      'kernel parameter, switched off',
+      { ...off, commandLine: read('kvm-amd.sev=0') },
+      'kernel-parameter',
+      /Remove that/,
+    ],
+    [
+      'kernel parameter, switched off by modprobe',
+      { ...off, modprobe: read([{ file: '/etc/modprobe.d/x.conf', line: 'options kvm_amd nested=1 sev=0' }]) },
+      'kernel-parameter',
+      /Remove that/,
+    ],
+    ['firmware that does not start', { ...off, kernelLog: initFailed }, 'sev-firmware', /SMEE to Enabled/],
+    [
+      '/dev/sev missing',
+      { ...withFacts(noSev), devSev: absent, devSevStat: absent },
+      'dev-sev-missing',
+      /modprobe ccp/,
+    ],
+    [
+      '/dev/sev closed to QEMU, with libvirt 4.10',
+      { ...withFacts({ ...noSev, versions: { ...goodFacts.versions, libvirt: '4.10.0' } }), devSevStat: closedDevice },
+      'dev-sev-permissions',
+      /newer than 5\.1\.0.*capabilities\/\*/,
+    ],
+    [
+      '/dev/sev closed to the user of a session daemon',
+      { ...withFacts(noSev), devSevStat: closedDevice, isSession: true },
+      'dev-sev-permissions',
+      /qemu:\/\/\/system/,
+    ],
+    [
+      '/dev/sev with another SELinux label',
+      {
+        ...withFacts(noSev),
+        selinuxEnforcing: read(true),
+        devSevStat: read({ mode: 0o660, owner: 'root', group: 'kvm', label: 'system_u:object_r:device_t:s0' }),
+      },
+      'dev-sev-permissions',
+      /restorecon/,
+    ],
+    [
+      'an SELinux policy before 3.14.2-40',
+      {
+        ...withFacts(noSev),
+        selinuxEnforcing: read(true),
+        packages: read({ 'selinux-policy': '3.14.2-39.fc29' }),
+        devSevStat: read({ mode: 0o660, owner: 'root', group: 'kvm', label: 'system_u:object_r:sev_device_t:s0' }),
+      },
+      'dev-sev-permissions',
+      /Update selinux-policy/,
+    ],
+    [
+      'stale capabilities',
+      withFacts(noSev),
+      'stale-capabilities',
+      /rm -f \/var\/cache\/libvirt\/qemu\/capabilities\/\*/,
+    ],
+    [
+      'stale capabilities although /dev/sev is closed',
+      { ...withFacts(noSev), devSevStat: closedDevice },
+      'stale-capabilities',
+      /libvirtd/,
+    ],
+    [
+      'QEMU from before SEV',
+      withFacts({ ...noSev, versions: { ...goodFacts.versions, qemu: '2.11.1' } }),
+      'software-too-old',
+      /QEMU to 2\.12\.0/,
+    ],
+    ['no KVM', withFacts({ ...noSev, virtType: 'qemu' }), 'qemu-without-sev', /kvm_amd/],
+    [
+      'files that cannot be read',
+      { ...withFacts(noSev), devSev: unknown, devSevStat: unknown },
+      'qemu-without-sev',
+      /qemu\+ssh/,
+    ],
+  ])('%s', (_, readings, way, hint) => {
+    const report = evaluatePreflight(readings);
+    expect(report.verdict).toBe('unusable');
+    expect(report.diagnoses[0]?.way).toBe(way);
+    expect(report.diagnoses[0]?.hint).toMatch(hint);
+  });
+
+  it('names no failure of a firmware that started later', () => {
+    const log = ['ccp: SEV: failed to INIT error 0x18, rc -5', 'ccp: SEV API:1.55 build:29'];
+    const report = evaluatePreflight({ ...off, kernelLog: read(log) });
+    expect(report.diagnoses.map(({ way }) => way)).toEqual(['kernel-parameter']);
+  });
+});
+
+describe('a release of nova', () => {
+  const releases = Object.keys(NOVA_MINIMUMS) as NovaRelease[];
+  const novaRows = (readings: PreflightReadings, nova: NovaRelease) =>
+    Object.fromEntries(
+      evaluatePreflight(readings, { nova })
+        .rows.filter(({ id }) => id.startsWith('nova.'))
+        .map(({ id, outcome }) => [id, outcome]),
+    );
+
+  it.each(releases)('%s refuses what is older than its minimum, and takes the minimum', (nova) => {
+    const { libvirt, qemu } = NOVA_MINIMUMS[nova];
+    const exact = withVersions({ libvirt: libvirt.join('.'), qemu: qemu.join('.') });
+    expect(novaRows(exact, nova)).toMatchObject({ 'nova.libvirt': 'pass', 'nova.qemu': 'pass' });
+    const older = withVersions({ libvirt: `${libvirt[0] - 1}.10.0`, qemu: `${qemu[0] - 1}.50.0` });
+    expect(novaRows(older, nova)).toMatchObject({ 'nova.libvirt': 'fail', 'nova.qemu': 'fail' });
+  });
+
+  it('before Zed may not understand Y', () => {
+    expect(novaRows(goodReadings, 'train')['nova.kernel-parameter']).toBe('warn');
+    expect(novaRows(withParameter(read('1')), 'train')['nova.kernel-parameter']).toBe('pass');
+    expect(novaRows(goodReadings, 'zed')['nova.kernel-parameter']).toBe('pass');
+  });
+
+  it('master needs the guest counts, and a libvirt that defines its UEFI guests', () => {
+    const expected = { 'nova.guest-counts': 'fail', 'nova.firmware': 'fail' };
+    expect(novaRows(withoutCounts(), 'master')).toMatchObject(expected);
+    expect(novaRows(withVersions({ libvirt: '9.5.0' }), 'master')['nova.firmware']).toBe('unknown');
+    expect(novaRows(withVersions({ libvirt: '10.0.0' }), 'master')).toMatchObject({
+      'nova.guest-counts': 'pass',
+      'nova.firmware': 'pass',
+    });
+  });
+});
