@@ -1,9 +1,12 @@
 import { constants, createPublicKey, verify } from 'node:crypto';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { toHex } from '../../../core/bytes.ts';
 import { emulatedCa, isEmulatedCaCertificate, type SevGeneration } from './ca.ts';
 import { bodyOf, slotOf, USAGE } from './certificate.ts';
 import { createMachine } from './test-kit.ts';
+
+// Two RSA keys of 4096 bits take seconds on a busy machine.
+vi.setConfig({ testTimeout: 120_000 });
 
 /** Reads an authority's certificate by the layout in the specification, not with the code under test. */
 function read(certificate: Uint8Array) {

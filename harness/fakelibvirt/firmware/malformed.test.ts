@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { SEV_STATUS } from './status.ts';
 import { createMachine, createOwner, launch, type Machine, must, pdhOf } from './test-kit.ts';
 
@@ -97,6 +97,8 @@ test('a godh and a session with any bytes changed open nothing, and give one of 
 
 test('a certificate to import with any byte of its signed part changed is refused', () => {
   const machine = createMachine();
+
+  vi.setConfig({ testTimeout: 60_000 });
   must(machine.processor.platform.init());
   const { pdh, chain } = must(machine.processor.platform.pdhCertExport());
   const [pek, oca] = [chain.subarray(0, 2084), chain.subarray(2084, 4168)];

@@ -1,8 +1,10 @@
-import { beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { concatBytes } from '../../../core/bytes.ts';
 import type { SendTarget } from './migration-commands.ts';
 import { SEV_STATUS } from './status.ts';
 import { createMachine, type LaunchedGuest, launch, type Machine, must, pdhOf } from './test-kit.ts';
+
+vi.setConfig({ testTimeout: 60_000 });
 
 const NOSEND = 0x8;
 const DOMAIN = 0x10;
