@@ -80,7 +80,9 @@ async function startGuest(): Promise<void> {
   };
   const lines = Object.entries(security).map(([name, value]) => `${name.padEnd(15)}: ${value}\n`);
   writeFileSync(path.join(root, 'virsh-domlaunchsecinfo.txt'), lines.join(''));
-  writeFileSync(path.join(root, 'virsh-start.txt'), "Domain 'web' started\n");
+  for (const command of ['start', 'domsetlaunchsecstate', 'resume']) {
+    writeFileSync(path.join(root, `virsh-${command}.txt`), 'done\n');
+  }
   const { pdh, certChain } = forged.platform.files;
   host = await listenAsHost({
     name: 'web',
