@@ -84,6 +84,24 @@ describe('lifecycle, with the events in the order of libvirt 9.0', () => {
     await client.call(remote.domainShutdown, { dom });
     expect(await client.takeLifecycle()).toEqual([`${dom.name} 6/1 ${dom.id}`, `${dom.name} 5/0 ${dom.id}`]);
     expect(await stateOf(dom)).toBe('5/1');
+    const xmlDesc = guestXml('deaf').replace('<acpi/>', '');
+    const { dom: deaf } = await client.call(remote.domainCreateXml, { xmlDesc, flags: 0 });
+    await client.call(remote.domainShutdown, { dom: deaf });
+    await client.settle();
+    expect(await stateOf(deaf)).toBe('1/1');
+    await client.call(remote.domainDestroy, { dom: deaf });
+    await client.takeLifecycle();
+  });
+
+  test('a power button pressed while the guest is paused is heard when it runs again', async () => {
+    const dom = await running();
+    await client.call(remote.domainSuspend, { dom });
+    await client.call(remote.domainReboot, { dom, flags: 0 });
+    await client.takeLifecycle();
+    expect(await stateOf(dom)).toBe('3/1');
+    await client.call(remote.domainResume, { dom });
+    expect(await client.takeLifecycle()).toEqual([`${dom.name} 4/0 ${dom.id}`, `${dom.name} 4/0 ${dom.id}`]);
+    expect(await stateOf(dom)).toBe('1/1');
   });
 
   test('reboot comes back running; with on_reboot destroy it ends', async () => {
@@ -172,12 +190,54 @@ describe('lifecycle, with the events in the order of libvirt 9.0', () => {
     expect((await running()).id).toBe(before + 2);
   });
 
+  test('a guest with a variable store is undefined only with a word about the store, once it has one', async () => {
+    const loader = "<loader readonly='yes' type='pflash'>/usr/share/OVMF/OVMF_CODE_4M.fd</loader></os>";
+    const xml = guestXml('flash').replace('</os>', loader);
+    const { dom } = await client.call(remote.domainDefineXml, { xml });
+    await client.call(remote.domainUndefineFlags, { dom, flags: 0 });
+    const again = (await client.call(remote.domainDefineXml, { xml })).dom;
+    await client.call(remote.domainCreate, { dom: again });
+    await client.call(remote.domainDestroy, { dom: again });
+    expect(await client.refusal(remote.domainUndefineFlags, { dom: again, flags: 0 })).toMatchObject({
+      code: 55,
+      message: 'Requested operation is not valid: cannot undefine domain with nvram',
+    });
+    await client.call(remote.domainUndefineFlags, { dom: again, flags: 4 });
+  });
+
   test('autodestroy ends with the connection that asked for it', async () => {
     const other = await TestClient.open(host.socketPath);
     const { dom } = await other.call(remote.domainCreateXml, { xmlDesc: guestXml('auto'), flags: 2 });
     await other[Symbol.asyncDispose]();
     await client.settle();
     expect(await client.refusal(remote.domainLookupByUuid, { uuid: dom.uuid })).toMatchObject({ code: 42 });
+  });
+});
+
+test('a list holds what was asked for', async () => {
+  await using own = await startEmulatedHost({ profile: 'naples' });
+  await using at = await TestClient.open(own.socketPath);
+  const define = async (name: string) => (await at.call(remote.domainDefineXml, { xml: guestXml(name) })).dom;
+  await define('off');
+  await at.call(remote.domainCreate, { dom: await define('on') });
+  await at.call(remote.domainCreateWithFlags, { dom: await define('paused'), flags: 1 });
+  await at.call(remote.domainCreateXml, { xmlDesc: guestXml('transient'), flags: 0 });
+  const list = async (flags: number) => {
+    const { domains, ret } = await at.call(remote.connectListAllDomains, { needResults: 1, flags });
+    expect(ret).toBe(domains.length);
+    return domains.map((dom) => dom.name);
+  };
+  expect(await list(0)).toEqual(['off', 'on', 'paused', 'transient']);
+  expect(await list(1)).toEqual(['on', 'paused', 'transient']);
+  expect(await list(2)).toEqual(['off']);
+  expect(await list(1 | 4)).toEqual(['on', 'paused']);
+  expect(await list(8)).toEqual(['transient']);
+  expect(await list(16 | 64)).toEqual(['off', 'on', 'transient']);
+  expect(await list(32)).toEqual(['paused']);
+  expect(await at.call(remote.connectListDomains, { maxids: 2 })).toEqual({ ids: [1, 2] });
+  expect(await at.call(remote.connectListDefinedDomains, { maxnames: 9 })).toEqual({ names: ['off'] });
+  expect(await at.refusal(remote.connectListAllDomains, { needResults: 1, flags: 1 << 20 })).toMatchObject({
+    message: 'unsupported flags (0x100000) in function qemuConnectListAllDomains',
   });
 });
 
