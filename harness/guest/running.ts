@@ -37,7 +37,7 @@ export type Launch =
   | { readonly outcome: 'refused'; readonly name: string; readonly refusal: Refusal };
 
 export interface LaunchOptions {
-  readonly policy?: number;
+  readonly session?: GuestSpec['session'];
   readonly memoryMiB?: number;
 }
 
@@ -114,7 +114,7 @@ export class GuestLauncher {
       name: guestName(this.#context.settings.owner.runId, `${role}-${++this.#serial}`),
       kind,
       memoryMiB: options.memoryMiB ?? DEFAULT_MEMORY_MIB,
-      ...(options.policy === undefined ? {} : { policy: options.policy }),
+      ...(options.session === undefined ? {} : { session: options.session }),
     };
   }
 

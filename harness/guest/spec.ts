@@ -9,8 +9,8 @@ export interface GuestSpec {
   readonly name: string;
   readonly kind: GuestKind;
   readonly memoryMiB: number;
-  /** Overrides the policy that the kind implies. */
-  readonly policy?: number;
+  /** What the guest owner gave for the launch, base64. */
+  readonly session?: { readonly dhCert: string; readonly session: string };
 }
 
 /** NODBG and NOKS, as the libvirt article's examples have it; SEV-ES adds its bit. */
@@ -62,12 +62,13 @@ export function guestXml(spec: GuestSpec, facts: SevFacts, owner: Owner): string
 
 function launchSecurity(spec: GuestSpec & { kind: GuestKind }, facts: SevFacts) {
   const sev = facts.domainCapabilities;
-  const policy = spec.policy ?? (spec.kind === 'plain' ? 0 : POLICY[spec.kind]);
+  const policy = spec.kind === 'plain' ? 0 : POLICY[spec.kind];
   return {
     '@type': 'sev',
     // Both depend on the processor family and come from the domain capabilities (nova specification, "SEV launch-time configuration").
     ...(sev === undefined ? {} : { cbitpos: sev.cbitpos, reducedPhysBits: sev.reducedPhysBits }),
     policy: `0x${policy.toString(16).padStart(4, '0')}`,
+    ...spec.session,
   };
 }
 
