@@ -19,6 +19,7 @@ describe('a stream', () => {
     answer: (call: Required<RawMessage>, session: PeerSession) => void,
     onStream: (message: Required<RawMessage>, session: PeerSession) => void,
     use: (connection: LibvirtConnection, opened: Awaited<ReturnType<LibvirtConnection['openStream']>>) => Promise<void>,
+    timeoutMs = 10_000,
   ): Promise<void> {
     await using peer = await listenScripted((message, session) => {
       if (isCall(message, domainOpenConsole)) answer(message, session);
@@ -29,7 +30,7 @@ describe('a stream', () => {
     await using connection = await connect(peer.uri);
     await use(
       connection,
-      await connection.openStream('domainOpenConsole', { dom, devName: null, flags: 0 }, { timeoutMs: 200 }),
+      await connection.openStream('domainOpenConsole', { dom, devName: null, flags: 0 }, { timeoutMs }),
     );
   }
 
@@ -113,6 +114,7 @@ describe('a stream', () => {
         const error = await stream.close().catch((reason: unknown) => reason);
         expect(coded(error).code).toBe('LIBVIRT_CALL_TIMEOUT');
       },
+      500,
     );
   });
 
