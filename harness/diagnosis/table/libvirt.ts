@@ -202,6 +202,18 @@ export const libvirtEntries: readonly Entry[] = [
     source: RECORDED,
   },
   {
+    id: 'kvm-not-usable',
+    kind: 'cause',
+    pattern: /does not support virt type 'kvm'/,
+    confidence: 'certain',
+    cause:
+      'The host has no KVM for guests: virtualisation is off, the module is not loaded, or /dev/kvm is out of reach.',
+    fix: 'Switch SVM on in the BIOS, modprobe kvm_amd, and check who may open /dev/kvm.',
+    example: "unsupported configuration: Emulator '/usr/bin/qemu-system-x86_64' does not support virt type 'kvm'",
+    source: 'recorded with libvirt 9.0',
+    libvirt: { code: 67, domain: QEMU },
+  },
+  {
     id: 'hugepages-not-mounted',
     kind: 'cause',
     pattern: /hugetlbfs filesystem is not mounted or disabled by administrator config/,
