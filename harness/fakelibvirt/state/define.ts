@@ -16,8 +16,8 @@ export function parseFor(machine: Machine, xml: string, isValidated: boolean): D
 /** `virDomainDefineXML`: a new persistent domain, or another definition for the next start of a known one. */
 export function defineDomain(machine: Machine, xml: string, isValidated: boolean): Domain {
   const definition = parseFor(machine, xml, isValidated);
-  const known = machine.domains.has(definition.uuid);
   const domain = machine.domains.claim(definition.name, definition.uuid, false);
+  const known = domain.persistent !== undefined;
   domain.persistent = definition;
   announce(machine, domain, known ? 'definedUpdated' : 'definedAdded');
   return domain;

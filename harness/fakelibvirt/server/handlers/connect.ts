@@ -24,7 +24,11 @@ export const connectHandlers: RemoteHandlers = {
     return { supported: SUPPORTED_FEATURES.has(feature) ? 1 : 0 };
   },
   connectOpen: ({ name, flags }, { connection }) => {
-    if (connection.uri !== undefined) throw refusal('INTERNAL_ERROR', 'RPC', 'connection already open');
+    if (connection.uri !== undefined) {
+      // libvirtd's error path closes what was open.
+      connection.uri = undefined;
+      throw refusal('INTERNAL_ERROR', 'RPC', 'connection already open');
+    }
     connection.uri = checkedUri(name ?? 'qemu:///system');
     connection.isReadOnly = (flags & OPEN_READ_ONLY) !== 0;
     return {};

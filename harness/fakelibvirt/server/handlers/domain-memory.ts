@@ -1,0 +1,22 @@
+import { refusal } from '../../refusal.ts';
+import { requireActive } from '../../state/lifecycle.ts';
+import type { RemoteHandlers } from '../dispatch.ts';
+
+/** VIR_MEMORY_VIRTUAL, VIR_MEMORY_PHYSICAL */
+const MEMORY_FLAGS = [1, 2];
+/** REMOTE_DOMAIN_MEMORY_PEEK_BUFFER_MAX */
+const MAX_BYTES = 4_194_304;
+
+export const domainMemoryHandlers: RemoteHandlers = {
+  // Guests here execute no code, so a plain guest's memory was never written. An encrypted guest's would be ciphertext.
+  domainMemoryPeek: ({ dom, offset, size, flags }, { machine }) => {
+    const domain = machine.domains.resolve(dom);
+    if (size > MAX_BYTES) throw refusal('INTERNAL_ERROR', 'RPC', 'size > maximum buffer size');
+    if (!MEMORY_FLAGS.includes(flags)) {
+      throw refusal('INVALID_ARG', 'QEMU', 'flags parameter must be VIR_MEMORY_VIRTUAL or VIR_MEMORY_PHYSICAL');
+    }
+    const live = requireActive(domain);
+    if (live.qemu.sev !== undefined) throw refusal('NO_SUPPORT', 'DOMAIN', 'virDomainMemoryPeek');
+    return { buffer: new Uint8Array(size) };
+  },
+};
