@@ -123,6 +123,13 @@ describe('versions', () => {
       findings: [{ id: 'dev-sev-denied', writtenBy: 'QEMU 6.0 to 9.0' }],
     });
   });
+
+  it('are those of the last start that the log tells of', () => {
+    const starts = ['8.0.0', '9.0.0']
+      .map((version) => `starting up libvirt version: ${version}, package: 1`)
+      .join('\n');
+    expect(diagnose(log(starts)).versions).toEqual({ libvirt: [9, 0, 0] });
+  });
 });
 
 describe("libvirt's code and domain", () => {
