@@ -9,7 +9,7 @@ const MAX_BYTES = 4_194_304;
 
 export const domainMemoryHandlers: RemoteHandlers = {
   // Guests here execute no code, so a plain guest's memory was never written. An encrypted guest's would be ciphertext.
-  domainMemoryPeek: ({ dom, offset, size, flags }, { machine }) => {
+  domainMemoryPeek: ({ dom, size, flags }, { machine }) => {
     const domain = machine.domains.resolve(dom);
     if (size > MAX_BYTES) throw refusal('INTERNAL_ERROR', 'RPC', 'size > maximum buffer size');
     if (!MEMORY_FLAGS.includes(flags)) {
