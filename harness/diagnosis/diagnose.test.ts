@@ -63,7 +63,23 @@ describe('what misleads', () => {
   });
 
   it('does not take a status name for shifted when it stands beside its own number', () => {
-    expect(ids('error 0x19 (INVALID_PAGE_SIZE)')).toEqual([]);
+    const names = [
+      'INVALID_PAGE_SIZE',
+      'INVALID_PAGE_STATE',
+      'INVALID_MDATA_ENTRY',
+      'INVALID_PAGE_OWNER',
+      'AEAD_OFLOW',
+    ];
+    for (const [index, name] of names.entries()) expect(ids(`error ${0x19 + index} (${name})`)).toEqual([]);
+    const more = [
+      'RMP_INIT_REQUIRED',
+      'BAD_SVN',
+      'BAD_VERSION',
+      'SHUTDOWN_REQUIRED',
+      'UPDATE_FAILED',
+      'RESTORE_REQUIRED',
+    ];
+    for (const [index, name] of more.entries()) expect(ids(`error ${0x20 + index} (${name})`)).toEqual([]);
     expect(ids('SEV_RET_INVALID_PAGE_SIZE')).toEqual([]);
   });
 
