@@ -4,6 +4,7 @@ import { domainDefineHandlers } from './domain-define.ts';
 import { domainDeviceHandlers } from './domain-devices.ts';
 import { domainInfoHandlers } from './domain-info.ts';
 import { domainLookupHandlers } from './domain-lookup.ts';
+import { domainMemoryHandlers } from './domain-memory.ts';
 import { domainPowerHandlers } from './domain-power.ts';
 import { domainSaveHandlers } from './domain-save.ts';
 import { domainSecurityHandlers } from './domain-security.ts';
@@ -24,6 +25,7 @@ export const remoteHandlers: RemoteHandlers = {
   ...domainPowerHandlers,
   ...domainInfoHandlers,
   ...domainSaveHandlers,
+  ...domainMemoryHandlers,
   ...domainSecurityHandlers,
   ...domainStatsHandlers,
   ...domainDeviceHandlers,
