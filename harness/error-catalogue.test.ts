@@ -6,6 +6,8 @@ import type { ErrorCatalogue } from '../core/errors.ts';
 import { reportErrors } from '../reports/errors.ts';
 import { harnessErrors } from './errors.ts';
 import { fakelibvirtErrors } from './fakelibvirt/errors.ts';
+import { firmwareErrors } from './fakelibvirt/firmware/errors.ts';
+import { memoryErrors } from './fakelibvirt/memory/errors.ts';
 import { libvirtErrors } from './libvirt/errors.ts';
 
 const root = path.resolve(import.meta.dirname, '..');
@@ -14,6 +16,8 @@ const rooms: readonly { title: string; folder: string; catalogue: ErrorCatalogue
   { title: 'Command line, hosts, guests, scenarios', folder: 'harness', catalogue: harnessErrors },
   { title: 'libvirt client', folder: 'harness/libvirt', catalogue: libvirtErrors },
   { title: 'Emulated host', folder: 'harness/fakelibvirt', catalogue: fakelibvirtErrors },
+  { title: 'Emulated Secure Processor', folder: 'harness/fakelibvirt/firmware', catalogue: firmwareErrors },
+  { title: 'Emulated memory', folder: 'harness/fakelibvirt/memory', catalogue: memoryErrors },
   { title: 'Attestation', folder: 'attestation', catalogue: attestationErrors },
   { title: 'Reports', folder: 'reports', catalogue: reportErrors },
 ];

@@ -23,6 +23,8 @@ export interface EmulatedHostOptions {
   readonly delays?: 'none' | 'realistic' | undefined;
   /** Another highest ASID than the profile's. */
   readonly maxAsidOverride?: number | undefined;
+  /** Where firmware images and kernels are looked for first, by their whole path or their file name. */
+  readonly imagesFolder?: string | undefined;
   readonly log?: ((line: string) => void) | undefined;
 }
 
@@ -52,7 +54,12 @@ export interface EmulatedHostCounters {
  */
 export async function startEmulatedHost(options: EmulatedHostOptions): Promise<EmulatedHost> {
   const profile = withMaxAsid(profiles[options.profile], options.maxAsidOverride);
-  const machine = new Machine(profile, checkedFaults(options.faults ?? []), options.delays ?? 'none');
+  const machine = new Machine(
+    profile,
+    checkedFaults(options.faults ?? []),
+    options.delays ?? 'none',
+    options.imagesFolder,
+  );
   const ownDirectory = options.socketPath === undefined ? await mkdtemp(path.join(tmpdir(), 'sev-host-')) : undefined;
   const socketPath = options.socketPath ?? path.join(ownDirectory ?? '', 'libvirt-sock');
   const dispatcher = createDispatcher(remoteHandlers, qemuHandlers, emulatorHandlers);

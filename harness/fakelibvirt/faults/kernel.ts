@@ -1,4 +1,5 @@
 import type { KvmSevFaults, SevTeardown } from '../kernel/kvm-sev.ts';
+import type { Profile } from '../profiles/profile.ts';
 import type { FaultId } from './catalogue.ts';
 
 const LEAKS: readonly (readonly [FaultId, SevTeardown])[] = [
@@ -19,4 +20,14 @@ export function kvmFaults(faults: ReadonlySet<FaultId>): KvmSevFaults {
     chargePlainGuests: faults.has('plain-guest-takes-slot'),
     maxAsidError: up - down,
   };
+}
+
+/** The highest ASID and the lowest one without SEV-ES as the firmware has them, where KVM's own books are not to be stopped by it. */
+export function firmwareAsids(
+  { memoryEncryption }: Profile,
+  { maxAsidError = 0, esLimitError = 0, shareRanges }: KvmSevFaults,
+): { readonly maxAsid: number; readonly minSevAsid: number } {
+  const maxAsid = memoryEncryption.maxAsid + Math.max(0, maxAsidError);
+  const minSevAsid = shareRanges ? maxAsid + 1 : memoryEncryption.minSevAsid + Math.max(0, esLimitError);
+  return { maxAsid, minSevAsid: Math.max(1, minSevAsid) };
 }

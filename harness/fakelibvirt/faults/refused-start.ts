@@ -33,7 +33,7 @@ function leave(machine: Machine, domain: Domain, definition: DomainDefinition, i
     id,
     definition,
     tree: liveTree(definition, id, machine),
-    qemu: new QemuProcess(machine.newPid(), definition, undefined, () => {}),
+    qemu: new QemuProcess(machine.newPid(), definition, machine.emptyGuest(definition), () => {}),
     startedAtMs: machine.clock.nowMs(),
     balloonKiB: definition.currentMemoryKiB,
     pendingPowerButton: 'none',

@@ -1,3 +1,4 @@
+import type { SecretPacket } from './launch-commands.ts';
 import type { SecureProcessor } from './processor.ts';
 import { type Refusal, type Reply, SEV_STATUS, type SevStatus } from './status.ts';
 
@@ -40,6 +41,20 @@ export class SevDriver {
 
   activate(handle: number, asid: number): SevStatus {
     return this.processor.guests.activate(handle, asid).status;
+  }
+
+  /** What stands at a system physical address is measured and encrypted in place. */
+  launchUpdateData(handle: number, address: number, length: number): SevStatus {
+    return this.processor.launch.updateData(handle, address, length).status;
+  }
+
+  /** The same for the register page of one vCPU. */
+  launchUpdateVmsa(handle: number, address: number): SevStatus {
+    return this.processor.launch.updateVmsa(handle, address).status;
+  }
+
+  launchSecret(handle: number, packet: SecretPacket): SevStatus {
+    return this.processor.launch.secret(handle, packet).status;
   }
 
   /** The 48 bytes of LAUNCH_MEASURE: asked of the firmware once and kept, as QEMU does. */

@@ -1,12 +1,20 @@
 import { describe, expect, test } from 'vitest';
+import { createMachine, createOwner, pdhOf } from '../firmware/test-kit.ts';
 import { profiles } from '../profiles/index.ts';
-import { BarePlatform } from './bare-platform.ts';
 import { KvmSev, type KvmSevFaults, type SevVm } from './kvm-sev.ts';
 import { SEV_STATUS } from './platform.ts';
 
 function host(profile: keyof typeof profiles = 'naples', faults: KvmSevFaults = {}) {
-  const platform = new BarePlatform({ apiMajor: 0, apiMinor: 17, build: 48 });
-  return { platform, kvm: new KvmSev(profiles[profile], platform, faults) };
+  const { sevFirmware: version, memoryEncryption, kvmParameters } = profiles[profile];
+  const { maxAsid, minSevAsid } = memoryEncryption;
+  const machine = createMachine({
+    ...(version ? { version } : {}),
+    maxAsid,
+    minSevAsid,
+    isEsCapable: kvmParameters.sevEs === 'Y',
+  });
+  const platform = machine.driver;
+  return { machine, platform, kvm: new KvmSev(profiles[profile], () => platform, faults) };
 }
 
 function launched(kvm: KvmSev): SevVm {
@@ -35,18 +43,24 @@ describe('KVM and the firmware', () => {
   });
 
   test('refuse a policy that demands newer firmware, and a buffer of the wrong size', () => {
-    const { kvm } = host();
+    const { kvm, machine } = host();
     const begun = kvm.init('sev');
     if (!begun.ok) throw new Error('no ASID');
-    expect(kvm.launchStart(begun.vm, 0x3 | (1 << 16)).status).toBe(SEV_STATUS.POLICY_FAILURE);
-    expect(kvm.launchStart(begun.vm, 0x3 | (17 << 24)).status).toBe(SEV_STATUS.SUCCESS);
+    const owner = createOwner(pdhOf(machine));
+    const start = (policy: number) =>
+      kvm.launchStart(begun.vm, policy, { dhCert: owner.dhCert, session: owner.session(policy) }).status;
+    expect(start(0x3 | (1 << 16))).toBe(SEV_STATUS.POLICY_FAILURE);
+    expect(start(0x3 | (17 << 24))).toBe(SEV_STATUS.SUCCESS);
     const material = { dhCert: new Uint8Array(2084), session: new Uint8Array(127) };
     expect(kvm.launchStart(begun.vm, 0x3, material).status).toBe(SEV_STATUS.INVALID_LENGTH);
   });
 
-  test('a launch is finished once it is active, and not for a guest that never started', () => {
+  test('a launch is finished once it is measured, and not for a guest that never started', () => {
     const { kvm } = host();
-    expect(kvm.launchFinish(launched(kvm))).toBe(SEV_STATUS.SUCCESS);
+    const vm = launched(kvm);
+    expect(kvm.launchFinish(vm)).toBe(SEV_STATUS.INVALID_GUEST_STATE);
+    expect(kvm.measure(vm)).toHaveLength(48);
+    expect(kvm.launchFinish(vm)).toBe(SEV_STATUS.SUCCESS);
     expect(kvm.launchFinish({ pool: 'sev', asid: 9, handle: undefined })).toBe(SEV_STATUS.INVALID_GUEST);
   });
 });
@@ -64,8 +78,10 @@ describe('the firmware', () => {
     expect(platform.activate(first, 1)).toBe(SEV_STATUS.SUCCESS);
     expect(platform.activate(second, 1)).toBe(SEV_STATUS.ASID_OWNED);
     expect(platform.decommission(first)).toBe(SEV_STATUS.ACTIVE);
+    platform.launchMeasure(first);
+    expect(platform.launchFinish(first)).toBe(SEV_STATUS.SUCCESS);
     expect(platform.deactivate(first)).toBe(SEV_STATUS.SUCCESS);
-    expect(platform.activate(second, 1)).toBe(SEV_STATUS.DFFLUSH_REQUIRED);
+    expect(platform.activate(second, 1)).toBe(SEV_STATUS.DF_FLUSH_REQUIRED);
     expect(platform.dfFlush()).toBe(SEV_STATUS.SUCCESS);
     expect(platform.activate(second, 1)).toBe(SEV_STATUS.SUCCESS);
     expect(platform.activate(99, 2)).toBe(SEV_STATUS.INVALID_GUEST);

@@ -1,3 +1,4 @@
+import type { SecretPacket } from '../firmware/launch-commands.ts';
 import { ENCRYPTION_FEATURE, type Profile } from '../profiles/profile.ts';
 import { AsidAllocator, type AsidCounters, type AsidPool } from './asid.ts';
 import type { ErrnoName } from './errno.ts';
@@ -36,10 +37,11 @@ export class KvmSev {
   readonly isSevEnabled: boolean;
   readonly isEsEnabled: boolean;
   readonly chargesPlainGuests: boolean;
-  readonly #platform: SevPlatform;
+  readonly #platform: () => SevPlatform;
   readonly #leakOn: ReadonlySet<SevTeardown>;
 
-  constructor(profile: Profile, platform: SevPlatform, faults: KvmSevFaults = {}) {
+  /** `platform` is asked for when the first guest comes: making its keys takes time. */
+  constructor(profile: Profile, platform: () => SevPlatform, faults: KvmSevFaults = {}) {
     const { maxAsid, minSevAsid, eax } = profile.memoryEncryption;
     const highest = maxAsid + (faults.maxAsidError ?? 0);
     const enabled = profile.kvmParameters.sev === 'Y';
@@ -56,7 +58,7 @@ export class KvmSev {
       minSevAsid,
       highest,
       this.misc,
-      () => this.#platform.dfFlush() === SEV_STATUS.SUCCESS,
+      () => this.#platform().dfFlush() === SEV_STATUS.SUCCESS,
       faults,
     );
   }
@@ -72,7 +74,7 @@ export class KvmSev {
     const allocated = this.allocator.allocate(pool);
     if (!allocated.ok) return { ...allocated, fwError: SEV_STATUS.SUCCESS };
     const vm = { pool, asid: allocated.asid, handle: undefined };
-    const status = this.#platform.init();
+    const status = this.#platform().init();
     if (status === SEV_STATUS.SUCCESS) return { ok: true, vm };
     this.destroy(vm, 'failed-launch');
     return { ok: false, errno: 'EIO', fwError: status };
@@ -80,26 +82,50 @@ export class KvmSev {
 
   /** KVM_SEV_LAUNCH_START with the ACTIVATE that KVM does in the same call. On failure the VM keeps what it had. */
   launchStart(vm: SevVm, policy: number, material?: LaunchMaterial): { vm: SevVm; status: SevStatus } {
-    const started = this.#platform.launchStart(policy, material);
+    const started = this.#platform().launchStart(policy, material);
     if (started.status !== SEV_STATUS.SUCCESS) return { vm, status: started.status };
-    const status = this.#platform.activate(started.handle, vm.asid);
+    const status = this.#platform().activate(started.handle, vm.asid);
     if (status === SEV_STATUS.SUCCESS) return { vm: { ...vm, handle: started.handle }, status };
-    this.#platform.decommission(started.handle);
+    this.#platform().decommission(started.handle);
     return { vm, status };
+  }
+
+  /** KVM_SEV_LAUNCH_UPDATE_DATA of pinned memory at a system physical address. */
+  updateData(vm: SevVm, address: number, length: number): SevStatus {
+    return onGuest(vm, (handle) => this.#platform().launchUpdateData(handle, address, length));
+  }
+
+  /** KVM_SEV_LAUNCH_UPDATE_VMSA, for one vCPU. */
+  updateVmsa(vm: SevVm, address: number): SevStatus {
+    return onGuest(vm, (handle) => this.#platform().launchUpdateVmsa(handle, address));
+  }
+
+  /** KVM_SEV_LAUNCH_MEASURE: 48 bytes; absent for a VM without a launch. */
+  measure({ handle }: SevVm): Uint8Array | undefined {
+    return handle === undefined ? undefined : this.#platform().launchMeasure(handle);
+  }
+
+  /** KVM_SEV_LAUNCH_SECRET. */
+  secret(vm: SevVm, packet: SecretPacket): SevStatus {
+    return onGuest(vm, (handle) => this.#platform().launchSecret(handle, packet));
   }
 
   /** KVM_SEV_LAUNCH_FINISH: from here on the guest may run. */
   launchFinish(vm: SevVm): SevStatus {
-    return vm.handle === undefined ? SEV_STATUS.INVALID_GUEST : this.#platform.launchFinish(vm.handle);
+    return onGuest(vm, (handle) => this.#platform().launchFinish(handle));
   }
 
   /** The last reference to the VM is gone: DEACTIVATE, DECOMMISSION, and the ASID waits for the next flush. */
   destroy(vm: SevVm, how: SevTeardown): void {
     if (this.#leakOn.has(how)) return;
     if (vm.handle !== undefined) {
-      this.#platform.deactivate(vm.handle);
-      this.#platform.decommission(vm.handle);
+      this.#platform().deactivate(vm.handle);
+      this.#platform().decommission(vm.handle);
     }
     this.allocator.free(vm.pool, vm.asid);
   }
+}
+
+function onGuest({ handle }: SevVm, run: (handle: number) => SevStatus): SevStatus {
+  return handle === undefined ? SEV_STATUS.INVALID_GUEST : run(handle);
 }

@@ -57,6 +57,13 @@ export interface Profile {
 /** Bits of CPUID 0x8000001F EAX (AMD APM volume 3, E.4.17). */
 export const ENCRYPTION_FEATURE = { sme: 1 << 0, sev: 1 << 1, sevEs: 1 << 3, sevSnp: 1 << 4 } as const;
 
+/** The certificate chain that AMD gives a processor, by its family and model; the first one for what has no SEV. */
+export function sevGeneration({ cpu: { family, model } }: Profile): 'naples' | 'rome' | 'milan' | 'genoa' | 'turin' {
+  if (family === 0x1a) return 'turin';
+  if (family === 0x19) return model >= 0x10 ? 'genoa' : 'milan';
+  return model >= 0x30 ? 'rome' : 'naples';
+}
+
 /** CPUID 0x8000001F EBX bits 5:0. */
 export function cBitPosition(leaf: MemoryEncryptionLeaf): number {
   return leaf.ebx & 0x3f;

@@ -5,17 +5,37 @@ import { type LaunchMaterial, SEV_STATUS, type SevStatus, sevStatusText } from '
 import { cBitPosition, isAtLeast, type Profile } from '../profiles/profile.ts';
 import type { DomainDefinition } from '../state/domain-xml/definition.ts';
 import { requiresEs, type SevLaunchSecurity } from '../state/domain-xml/launch-security.ts';
+import { type HostImages, type LaunchContent, launchContent } from './launch-content.ts';
 import type { QemuVoice } from './texts.ts';
 
 /** The reduction of physical address bits that QEMU reports and libvirt fills in (QEMU, `sev_get_capabilities`). */
 export const REPORTED_REDUCED_PHYS_BITS = 1;
 
 export type LaunchResult =
-  | { readonly ok: true; readonly sev: SevVm | undefined }
+  | { readonly ok: true; readonly sev: SevVm | undefined; readonly content: LaunchContent }
   | { readonly ok: false; readonly stderr: string; readonly outOfSlots: boolean };
 
-/** What QEMU does with a confidential guest before its monitor answers: `sev_kvm_init`, in its order. */
-export function launch(definition: DomainDefinition, profile: Profile, kvm: KvmSev, voice: QemuVoice): LaunchResult {
+export interface LaunchHost {
+  readonly profile: Profile;
+  readonly kvm: KvmSev;
+  readonly voice: QemuVoice;
+  readonly images: HostImages;
+}
+
+/** What QEMU does before its monitor answers: the encryption context (`sev_kvm_init`), then the machine with its flash. */
+export function launch(definition: DomainDefinition, host: LaunchHost): LaunchResult {
+  const { profile, kvm, voice, images } = host;
+  const begun = openContext(definition, profile, kvm, voice);
+  if (!begun.ok) return begun;
+  const content = launchContent(definition, profile, images);
+  if (!('refused' in content)) return { ...begun, content };
+  if (begun.sev) kvm.destroy(begun.sev, 'failed-launch');
+  return failure([voice.line(content.refused)]);
+}
+
+type ContextResult = { readonly ok: true; readonly sev: SevVm | undefined } | (LaunchResult & { readonly ok: false });
+
+function openContext(definition: DomainDefinition, profile: Profile, kvm: KvmSev, voice: QemuVoice): ContextResult {
   const security = definition.launchSecurity;
   if (security?.type !== 'sev' && !kvm.chargesPlainGuests) return { ok: true, sev: undefined };
   if (security?.type !== 'sev') {
@@ -41,7 +61,7 @@ export function launch(definition: DomainDefinition, profile: Profile, kvm: KvmS
   );
 }
 
-function initFailure(refused: SevInitResult & { ok: false }, voice: QemuVoice): LaunchResult {
+function initFailure(refused: SevInitResult & { ok: false }, voice: QemuVoice): ContextResult {
   const ret = -ERRNO[refused.errno];
   const line = `${voice.initFunction}: failed to initialize ret=${ret} ${firmwareError(refused.fwError)}`;
   return { ...accelFailure([line], voice), outOfSlots: refused.errno === 'EBUSY' };

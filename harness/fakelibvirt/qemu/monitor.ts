@@ -1,12 +1,13 @@
-import { toBase64 } from '../../../core/bytes.ts';
-import { isAtLeast, versionNumber } from '../profiles/profile.ts';
+import { isAtLeast } from '../profiles/profile.ts';
 import { refusal, systemRefusal } from '../refusal.ts';
 import type { Domain, LiveDomain } from '../state/domain.ts';
 import { announce, runVcpus } from '../state/lifecycle.ts';
 import type { Machine } from '../state/machine.ts';
 import { powerOff, resetDomain } from '../state/power.ts';
 import { sevInfo } from '../state/sev-info.ts';
+import { injectLaunchSecret, type LaunchAnswer, launchMeasurement, sevState } from '../state/sev-launch.ts';
 import { STATE, STATES } from '../state/states.ts';
+import { hmpExamine, savePhysicalMemory } from './memory-commands.ts';
 
 /** The answer of one QMP command: a value, or QEMU's error class and words. */
 type Answer = { readonly value: unknown } | { readonly errorClass: string; readonly words: string };
@@ -15,6 +16,8 @@ interface Context {
   readonly machine: Machine;
   readonly domain: Domain;
   readonly live: LiveDomain;
+  /** Of a QMP command. */
+  readonly given: Readonly<Record<string, unknown>>;
 }
 
 const COMMANDS: Readonly<Record<string, (context: Context) => Answer>> = {
@@ -32,11 +35,24 @@ const COMMANDS: Readonly<Record<string, (context: Context) => Answer>> = {
     const keys = ['reduced-phys-bits', 'cbitpos', 'cert-chain', 'pdh', 'cpu0-id'];
     return { value: Object.fromEntries(keys.map((key) => [key, of.get(key)])) };
   },
-  'query-sev-launch-measure': ({ machine, live }) => {
-    const measurement =
-      live.qemu.sev?.handle === undefined ? undefined : machine.platform.launchMeasure(live.qemu.sev.handle);
-    if (measurement === undefined) return generic('SEV launch measurement is not available');
-    return { value: { data: toBase64(measurement) } };
+  'query-sev-launch-measure': ({ live }) => {
+    const answer = launchMeasurement(live);
+    return 'words' in answer ? generic(answer.words) : { value: { data: answer.value } };
+  },
+  'sev-inject-launch-secret': ({ live, given }) => {
+    const { 'packet-header': header, secret, gpa } = given;
+    if (typeof header !== 'string') return generic("Parameter 'packet-header' is missing");
+    if (typeof secret !== 'string') return generic("Parameter 'secret' is missing");
+    const guestAddress = typeof gpa === 'number' ? gpa : undefined;
+    return fromLaunch(injectLaunchSecret(live, { header, secret, guestAddress }));
+  },
+  pmemsave: ({ machine, live, given }) => {
+    const { val, size, filename } = given;
+    if (typeof val !== 'number') return generic("Parameter 'val' is missing");
+    if (typeof size !== 'number') return generic("Parameter 'size' is missing");
+    if (typeof filename !== 'string') return generic("Parameter 'filename' is missing");
+    const words = savePhysicalMemory(machine, live.qemu.guest, { address: val, size, path: filename });
+    return words === undefined ? { value: {} } : generic(words);
   },
   'query-sev-attestation-report': ({ live }) =>
     generic(
@@ -79,7 +95,8 @@ export function runMonitorCommand(
   command: string,
   isHmp: boolean,
 ): string {
-  return isHmp ? runHmp({ machine, domain, live }, command) : runQmp({ machine, domain, live }, command);
+  const context = { machine, domain, live, given: {} };
+  return isHmp ? runHmp(context, command) : runQmp(context, command);
 }
 
 function runQmp(context: Context, command: string): string {
@@ -87,12 +104,13 @@ function runQmp(context: Context, command: string): string {
   const first = Object.keys(request).find((key) => !['execute', 'arguments', 'id'].includes(key));
   if (Array.isArray(request)) return bareError('QMP input must be a JSON object');
   if (first !== undefined) return bareError(`QMP input member '${first}' is unexpected`);
-  const name = String((request as Record<string, unknown>).execute);
+  const { execute, arguments: given } = request as { execute?: unknown; arguments?: unknown };
+  const name = String(execute);
   const id = `libvirt-${400 + context.live.qemu.nextMonitorId++}`;
   if (name === 'quit') endAndFail(context);
   const run = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   const answer = run
-    ? run(context)
+    ? run({ ...context, given: isRecord(given) ? given : {} })
     : { errorClass: 'CommandNotFound', words: `The command ${name} has not been found` };
   if ('value' in answer) return JSON.stringify({ return: answer.value, id });
   return JSON.stringify({ id, error: { class: answer.errorClass, desc: answer.words } });
@@ -118,6 +136,14 @@ function bareError(desc: string): string {
   return JSON.stringify({ error: { class: 'GenericError', desc } });
 }
 
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null;
+}
+
+function fromLaunch(answer: LaunchAnswer<unknown>): Answer {
+  return 'words' in answer ? generic(answer.words) : answer;
+}
+
 function generic(words: string): Answer {
   return { errorClass: 'GenericError', words };
 }
@@ -141,7 +167,7 @@ function runHmp(context: Context, line: string): string {
       COMMANDS[line.trim()]?.(context);
       return '';
     default:
-      return `unknown command: '${line.trim().split(/\s+/)[0]}'\r\n`;
+      return runHmpMemory(context, line) ?? `unknown command: '${line.trim().split(/\s+/)[0]}'\r\n`;
   }
 }
 
@@ -151,22 +177,27 @@ function endAndFail({ machine, domain, live }: Context): never {
   throw systemRefusal(104, 'QEMU', 'Unable to read from monitor');
 }
 
+function runHmpMemory({ machine, live }: Context, line: string): string | undefined {
+  const saved = /^pmemsave\s+(\S+)\s+(\S+)\s+"?([^"]+)"?$/.exec(line.trim());
+  if (saved === null) return hmpExamine(live.qemu.guest, line);
+  const [, address, size, path = ''] = saved;
+  const words = savePhysicalMemory(machine, live.qemu.guest, { address: Number(address), size: Number(size), path });
+  return words === undefined ? '' : `Error: ${words}\r\n`;
+}
+
 function querySev({ machine, live }: Context): Answer {
-  const { sev, definition } = live.qemu;
-  const firmware = machine.profile.sevFirmware;
-  const security = definition.launchSecurity;
-  const isOn = sev !== undefined && firmware !== undefined && security?.type === 'sev';
-  const newer = isOn && versionNumber(machine.profile.qemu) >= 9_001_000n ? { 'sev-type': 'sev' } : {};
+  const state = sevState(machine, live);
+  const newer = state && isAtLeast(machine.profile.qemu, [9, 1, 0]) ? { 'sev-type': 'sev' } : {};
   return {
     value: {
-      enabled: isOn,
-      'api-minor': isOn ? firmware.apiMinor : 0,
-      handle: isOn ? (sev.handle ?? 0) : 0,
-      state: isOn ? live.qemu.sevState : 'uninit',
-      'api-major': isOn ? firmware.apiMajor : 0,
+      enabled: state !== undefined,
+      'api-minor': state?.apiMinor ?? 0,
+      handle: state?.handle ?? 0,
+      state: state?.state ?? 'uninit',
+      'api-major': state?.apiMajor ?? 0,
       ...newer,
-      'build-id': isOn ? firmware.build : 0,
-      policy: isOn ? security.policy : 0,
+      'build-id': state?.build ?? 0,
+      policy: state?.policy ?? 0,
     },
   };
 }

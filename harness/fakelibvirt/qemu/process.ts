@@ -1,6 +1,8 @@
 import type { SevVm } from '../kernel/kvm-sev.ts';
 import type { DomainDefinition } from '../state/domain-xml/definition.ts';
 
+import type { GuestMachine } from './guest.ts';
+
 /** QEMU's runstate, as far as libvirt's states depend on it. */
 export type RunState = 'prelaunch' | 'running' | 'paused' | 'shutdown';
 
@@ -15,6 +17,7 @@ export class QemuProcess {
   readonly pid: number;
   readonly definition: DomainDefinition;
   readonly sev: SevVm | undefined;
+  readonly guest: GuestMachine;
   runState: RunState = 'prelaunch';
   sevState: SevGuestState = 'launch-secret';
   nextMonitorId = 10;
@@ -22,10 +25,16 @@ export class QemuProcess {
   readonly #onExit: (exit: ProcessExit) => void;
   #hasExited = false;
 
-  constructor(pid: number, definition: DomainDefinition, sev: SevVm | undefined, onExit: (exit: ProcessExit) => void) {
+  constructor(
+    pid: number,
+    definition: DomainDefinition,
+    { sev, guest }: { readonly sev: SevVm | undefined; readonly guest: GuestMachine },
+    onExit: (exit: ProcessExit) => void,
+  ) {
     this.pid = pid;
     this.definition = definition;
     this.sev = sev;
+    this.guest = guest;
     this.#onExit = onExit;
   }
 
@@ -49,6 +58,7 @@ export class QemuProcess {
   /** libvirt has let go of the process. */
   release(): void {
     this.#hasExited = true;
+    this.guest[Symbol.dispose]();
     for (const callback of [...this.#atEnd]) callback();
     this.#atEnd.clear();
   }

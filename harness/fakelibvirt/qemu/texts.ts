@@ -6,6 +6,8 @@ export interface QemuVoice {
   readonly initFunction: string;
   /** One line of `error_report` while `-accel kvm` is being set up. */
   accelLine(text: string): string;
+  /** One line of `error_report` after that. */
+  line(text: string): string;
   /** What ends every failed accelerator. */
   readonly accelFailure: string;
 }
@@ -15,6 +17,7 @@ export function qemuVoice(version: Version, nowMs: () => number): QemuVoice {
   return {
     initFunction: initFunction(version),
     accelLine: (text) => `${stamp()} qemu-system-x86_64: -accel kvm: ${text}`,
+    line: (text) => `${stamp()} qemu-system-x86_64: ${text}`,
     accelFailure: `failed to initialize ${isAtLeast(version, [6, 0, 0]) ? 'kvm' : 'KVM'}: Operation not permitted`,
   };
 }

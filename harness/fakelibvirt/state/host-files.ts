@@ -1,10 +1,13 @@
 import path from 'node:path';
+import { concatBytes } from '../../../core/bytes.ts';
 import { cpuidLeaf } from '../kernel/cpuid.ts';
 import { formatCpuinfo } from '../kernel/cpuinfo.ts';
 import type { ErrnoName } from '../kernel/errno.ts';
 import { formatKernelLog, kernelCommandLine } from '../kernel/log.ts';
 import { INVENTORY_FILES } from './host-inventory.ts';
+import { OFFERED_LOADERS } from './host-paths.ts';
 import type { Machine } from './machine.ts';
+import { find, text } from './xml/tree.ts';
 
 export type HostReading =
   | { readonly ok: true; readonly content: Uint8Array }
@@ -41,11 +44,11 @@ export function readHostFile(machine: Machine, filePath: string, offset: number,
   if (normal === '/dev/cpu/0/cpuid') return readCpuid(machine, offset, length);
   // The character device is there or not; it has no read operation.
   if (normal === '/dev/sev') return { ok: false, errno: hasSevDevice(machine) ? 'EINVAL' : 'ENOENT' };
-  const text = Object.hasOwn(FILES, normal)
+  const words = Object.hasOwn(FILES, normal)
     ? FILES[normal]?.(machine)
     : (INVENTORY_FILES[normal]?.(machine.profile, hasSevDevice(machine)) ?? guestFile(machine, normal));
-  if (text === undefined) return { ok: false, errno: 'ENOENT' };
-  const bytes = new TextEncoder().encode(text);
+  const bytes = words === undefined ? binaryFile(machine, normal) : new TextEncoder().encode(words);
+  if (bytes === undefined) return { ok: false, errno: 'ENOENT' };
   return { ok: true, content: bytes.slice(offset, offset + length) };
 }
 
@@ -66,6 +69,32 @@ function readCpuid({ profile }: Machine, leaf: number, length: number): HostRead
 /** ccp creates it when the firmware answers, which it does not ask where the BIOS left encryption off. */
 function hasSevDevice({ profile }: Machine): boolean {
   return profile.sevFirmware !== undefined && profile.obstacle !== 'off-in-bios';
+}
+
+/** Where an emulated host keeps what AMD's key server has for a real one. */
+const ENDORSEMENTS_FOLDER = '/var/lib/emulated-sev';
+
+/** What guests are made of and what QEMUs wrote: only files that a domain of this host names, or that it offers for pflash. */
+function binaryFile(machine: Machine, normal: string): Uint8Array | undefined {
+  const dump = machine.dumps.get(normal);
+  if (dump) return dump;
+  if (normal === `${ENDORSEMENTS_FOLDER}/cek.cert`) return endorsements(machine)?.cek;
+  if (normal === `${ENDORSEMENTS_FOLDER}/ask_ark.cert`) {
+    const made = endorsements(machine);
+    return made && concatBytes(made.ask, made.ark);
+  }
+  const definitions = machine.domains.all().flatMap(({ current }) => current ?? []);
+  if (OFFERED_LOADERS.includes(normal) || definitions.some(({ loader }) => loader?.path === normal)) {
+    return machine.images.firmware(normal);
+  }
+  const isBooted = definitions.some(
+    ({ kernelPath, tree }) => kernelPath === normal || text(find(tree, 'os', 'initrd')) === normal,
+  );
+  return isBooted ? machine.images.file(normal) : undefined;
+}
+
+function endorsements(machine: Machine) {
+  return hasSevDevice(machine) ? machine.sevDriver.processor.endorsements() : undefined;
 }
 
 function guestFile(machine: Machine, normal: string): string | undefined {

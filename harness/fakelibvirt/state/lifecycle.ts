@@ -73,7 +73,7 @@ export async function startDomain(
     domain.state = STATES.shutoffFailed;
     throw error;
   }
-  const launched = launch(definition, machine.profile, machine.kvm, machine.voice);
+  const launched = launch(definition, machine);
   if (!launched.ok) {
     machine.appendQemuLog(domain.name, launched.stderr);
     domain.state = STATES.shutoffFailed;
@@ -83,7 +83,9 @@ export async function startDomain(
     throw refusal('INTERNAL_ERROR', 'QEMU', monitorClosedText(machine.profile.libvirt, domain.name, said));
   }
   const pid = machine.newPid();
-  const qemu = new QemuProcess(pid, definition, launched.sev, (exit) => onQemuExit(machine, domain, qemu, exit));
+  const qemu = new QemuProcess(pid, definition, machine.newGuest(definition, launched), (exit) =>
+    onQemuExit(machine, domain, qemu, exit),
+  );
   machine.processes.set(pid, qemu);
   domain.live = {
     id,
@@ -134,6 +136,7 @@ export function runVcpus(domain: Domain): void {
   const qemu = domain.live?.qemu;
   if (qemu === undefined) return;
   qemu.runState = 'running';
+  qemu.guest.run();
   qemu.sevState = 'running';
 }
 

@@ -1,15 +1,22 @@
 import { randomUUID } from 'node:crypto';
 import { type Clock, systemClock, virtualClock } from '../../../core/clock.ts';
 import type { FaultId } from '../faults/catalogue.ts';
-import { kvmFaults } from '../faults/kernel.ts';
-import { BarePlatform } from '../kernel/bare-platform.ts';
+import { firmwareFaults, memoryFaults } from '../faults/hardware.ts';
+import { firmwareAsids, kvmFaults } from '../faults/kernel.ts';
+import { SevDriver } from '../firmware/driver.ts';
+import { SecureProcessor } from '../firmware/processor.ts';
+import { systemRandom } from '../firmware/random.ts';
 import { KvmSev, type SevTeardown, type SevVm } from '../kernel/kvm-sev.ts';
-import type { SevPlatform } from '../kernel/platform.ts';
-import type { Profile } from '../profiles/profile.ts';
+import { HostMemory } from '../memory/host-memory.ts';
+import { ENCRYPTION_FEATURE, type Profile, sevGeneration } from '../profiles/profile.ts';
+import { GuestMachine } from '../qemu/guest.ts';
+import type { LaunchContent } from '../qemu/launch-content.ts';
 import type { QemuProcess } from '../qemu/process.ts';
 import { type QemuVoice, qemuVoice } from '../qemu/texts.ts';
 import type { SavedImage } from './domain.ts';
+import type { DomainDefinition } from './domain-xml/definition.ts';
 import { EventBus } from './events.ts';
+import { ImageFiles } from './images.ts';
 import { DomainRegistry } from './registry.ts';
 
 const FIRST_PID = 4321;
@@ -21,7 +28,8 @@ export class Machine {
   readonly faults: ReadonlySet<FaultId>;
   readonly clock: Clock;
   readonly kvm: KvmSev;
-  readonly platform: SevPlatform;
+  readonly memory: HostMemory;
+  readonly images: ImageFiles;
   readonly voice: QemuVoice;
   readonly domains = new DomainRegistry();
   readonly events = new EventBus();
@@ -31,20 +39,59 @@ export class Machine {
   readonly savedImages = new Map<string, SavedImage>();
   /** /var/log/libvirt/qemu/<name>.log */
   readonly qemuLogs = new Map<string, string>();
+  /** What QEMUs wrote elsewhere, by path. */
+  readonly dumps = new Map<string, Uint8Array>();
   readonly hostUuid = randomUUID();
   readonly bootedAtMs: number;
   readonly #vncPorts = new Map<number, number>();
+  #sevDriver: SevDriver | undefined;
   #lastPid = FIRST_PID;
   #lastDomainId = 0;
 
-  constructor(profile: Profile, faults: ReadonlySet<FaultId>, delays: 'none' | 'realistic') {
+  constructor(profile: Profile, faults: ReadonlySet<FaultId>, delays: 'none' | 'realistic', imagesFolder?: string) {
     this.profile = profile;
     this.faults = faults;
     this.clock = delays === 'realistic' ? systemClock : virtualClock(Date.now());
     this.bootedAtMs = this.clock.nowMs();
-    this.platform = new BarePlatform(profile.sevFirmware ?? { apiMajor: 0, apiMinor: 0, build: 0 });
-    this.kvm = new KvmSev(profile, this.platform, kvmFaults(faults));
+    this.images = new ImageFiles(imagesFolder);
+    const tweak = sevGeneration(profile) === 'naples' ? 'fixed' : 'per-boot';
+    this.memory = new HostMemory({ tweak, random: systemRandom, faults: memoryFaults(faults) });
+    this.kvm = new KvmSev(profile, () => this.sevDriver, kvmFaults(faults));
     this.voice = qemuVoice(profile.qemu, () => this.clock.nowMs());
+  }
+
+  /** The Secure Processor behind its driver. Its keys are made at the first call, which takes some 20 ms. */
+  get sevDriver(): SevDriver {
+    if (this.#sevDriver) return this.#sevDriver;
+    const { profile } = this;
+    const processor = new SecureProcessor({
+      version: profile.sevFirmware ?? { apiMajor: 0, apiMinor: 0, build: 0 },
+      generation: sevGeneration(profile),
+      memory: this.memory,
+      ...firmwareAsids(profile, kvmFaults(this.faults)),
+      isEsCapable: (profile.memoryEncryption.eax & ENCRYPTION_FEATURE.sevEs) !== 0,
+      isEncryptionEnabled: profile.obstacle !== 'off-in-bios',
+      sockets: profile.cpu.sockets,
+      faults: firmwareFaults(this.faults),
+    });
+    this.#sevDriver = new SevDriver(processor, this.kvm.isEsEnabled);
+    return this.#sevDriver;
+  }
+
+  /** What a QEMU runs for a definition. */
+  newGuest(
+    { memoryKiB }: DomainDefinition,
+    { sev, content }: { readonly sev: SevVm | undefined; readonly content: LaunchContent },
+  ): { readonly sev: SevVm | undefined; readonly guest: GuestMachine } {
+    const { kvm, memory } = this;
+    const guest = new GuestMachine({ memoryKiB, content, sev, kvm, memory, memoryFaults: memoryFaults(this.faults) });
+    return { sev, guest };
+  }
+
+  /** The same with nothing in it. */
+  emptyGuest(definition: DomainDefinition) {
+    const content = { flash: undefined, hashes: undefined, vmsas: [], secretArea: undefined, cmdline: '' };
+    return this.newGuest(definition, { sev: undefined, content });
   }
 
   newPid(): number {

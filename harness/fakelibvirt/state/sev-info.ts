@@ -1,12 +1,9 @@
-import { createHash } from 'node:crypto';
 import { toBase64 } from '../../../core/bytes.ts';
 import type { TypedParam } from '../../libvirt/protocol/typed-params.ts';
 import { cBitPosition, type Profile } from '../profiles/profile.ts';
 import { REPORTED_REDUCED_PHYS_BITS } from '../qemu/launch.ts';
 import type { Machine } from './machine.ts';
 
-const PDH_BYTES = 2084;
-const CHAIN_CERTIFICATES = 3;
 const CHIP_ID_BYTES = 64;
 
 /** How many guests libvirt says the host can run (`virQEMUCapsGetSEVMaxGuests`). */
@@ -16,26 +13,20 @@ export function advertisedLimits(profile: Profile, error: number): { maxGuests: 
   return { maxGuests: maxAsid - minSevAsid + 1 + error, maxEsGuests: minSevAsid - 1 };
 }
 
-/** Bytes that stand for one chip's key material: the right size, the same each time, and no key behind them. */
-function stand(profile: Profile, what: string, length: number): Uint8Array {
-  const blocks = Math.ceil(length / 64);
-  const hashes = Array.from({ length: blocks }, (_, index) =>
-    createHash('sha512').update(`${profile.name} ${what} ${index}`).digest(),
-  );
-  return new Uint8Array(Buffer.concat(hashes).subarray(0, length));
-}
-
-export function chipIdBase64(profile: Profile): string {
-  return toBase64(stand(profile, 'chip id', CHIP_ID_BYTES));
+/** Identity of the chip in the first socket. */
+export function chipIdBase64(machine: Machine): string {
+  const reply = machine.sevDriver.processor.platform.getId();
+  return toBase64(reply.status === 0 ? reply.id.subarray(0, CHIP_ID_BYTES) : new Uint8Array());
 }
 
 export function sevInfo(machine: Machine): TypedParam[] {
   const { profile } = machine;
   const { maxGuests, maxEsGuests } = advertisedLimits(profile, machine.has('advertised-limit-wrong') ? 1 : 0);
+  const chain = machine.sevDriver.exportChain();
   return [
-    { field: 'pdh', type: 'string', value: toBase64(stand(profile, 'pdh', PDH_BYTES)) },
-    { field: 'cert-chain', type: 'string', value: toBase64(stand(profile, 'chain', PDH_BYTES * CHAIN_CERTIFICATES)) },
-    { field: 'cpu0-id', type: 'string', value: chipIdBase64(profile) },
+    { field: 'pdh', type: 'string', value: toBase64(chain.status === 0 ? chain.pdh : new Uint8Array()) },
+    { field: 'cert-chain', type: 'string', value: toBase64(chain.status === 0 ? chain.chain : new Uint8Array()) },
+    { field: 'cpu0-id', type: 'string', value: chipIdBase64(machine) },
     { field: 'cbitpos', type: 'uint', value: cBitPosition(profile.memoryEncryption) },
     { field: 'reduced-phys-bits', type: 'uint', value: REPORTED_REDUCED_PHYS_BITS },
     { field: 'max-guests', type: 'uint', value: maxGuests },

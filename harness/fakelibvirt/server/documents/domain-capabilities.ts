@@ -1,7 +1,8 @@
 import { cBitPosition, isAtLeast, type Profile } from '../../profiles/profile.ts';
 import { REPORTED_REDUCED_PHYS_BITS } from '../../qemu/launch.ts';
 import { libvirtOffersSev } from '../../state/domain-xml/validate.ts';
-import { advertisedLimits, chipIdBase64 } from '../../state/sev-info.ts';
+import { OFFERED_LOADERS } from '../../state/host-paths.ts';
+import { advertisedLimits } from '../../state/sev-info.ts';
 import { formatXml } from '../../state/xml/format.ts';
 import { element, type XmlElement } from '../../state/xml/tree.ts';
 import { CPU_MODELS, isKnownModel, isUsableModel } from './cpu-models.ts';
@@ -14,6 +15,8 @@ export interface DomainCapabilitiesQuery {
   readonly maxVcpus: number;
   /** Added to the number of SEV guests. */
   readonly advertisedError: number;
+  /** Base64; asked for where the host offers SEV. */
+  readonly cpu0Id: () => string;
 }
 
 const SUPPORTED = { supported: 'yes' };
@@ -46,11 +49,10 @@ function enumElement(name: string, values: readonly string[]): XmlElement {
 }
 
 function osElement(): XmlElement {
-  const loaders = ['OVMF_CODE_4M.ms.fd', 'OVMF_CODE_4M.secboot.fd', 'OVMF_CODE_4M.fd'];
   return element('os', SUPPORTED, [
     enumElement('firmware', ['efi']),
     element('loader', SUPPORTED, [
-      ...loaders.map((file) => element('value', {}, [`/usr/share/OVMF/${file}`])),
+      ...OFFERED_LOADERS.map((file) => element('value', {}, [file])),
       enumElement('type', ['rom', 'pflash']),
       enumElement('readonly', ['yes', 'no']),
       enumElement('secure', ['yes', 'no']),
@@ -120,20 +122,20 @@ function devicesElement(isNew: boolean): XmlElement {
   ]);
 }
 
-function featuresElement(profile: Profile, { advertisedError }: DomainCapabilitiesQuery, isNew: boolean): XmlElement {
+function featuresElement(profile: Profile, query: DomainCapabilitiesQuery, isNew: boolean): XmlElement {
   const offersSev = libvirtOffersSev(profile);
   const yes = ['vmcoreinfo', 'genid', 'backingStoreInput', 'backup', ...(isNew ? ['async-teardown', 'ps2'] : [])];
   return element('features', {}, [
     element('gic', { supported: 'no' }),
     ...yes.map((name) => element(name, SUPPORTED)),
-    offersSev ? sevElement(profile, advertisedError) : element('sev', { supported: 'no' }),
+    offersSev ? sevElement(profile, query) : element('sev', { supported: 'no' }),
     element('sgx', { supported: 'no' }),
     element('hyperv', SUPPORTED, [enumElement('features', ['relaxed', 'vapic', 'spinlocks', 'vpindex', 'vendor_id'])]),
     ...(isNew ? [launchSecurityElement(offersSev)] : []),
   ]);
 }
 
-function sevElement(profile: Profile, advertisedError: number): XmlElement {
+function sevElement(profile: Profile, { advertisedError, cpu0Id }: DomainCapabilitiesQuery): XmlElement {
   const { maxGuests, maxEsGuests } = advertisedLimits(profile, advertisedError);
   const leaf = (name: string, value: string | number) => element(name, {}, [String(value)]);
   return element('sev', SUPPORTED, [
@@ -141,7 +143,7 @@ function sevElement(profile: Profile, advertisedError: number): XmlElement {
     leaf('reducedPhysBits', REPORTED_REDUCED_PHYS_BITS),
     leaf('maxGuests', maxGuests),
     leaf('maxESGuests', maxEsGuests),
-    leaf('cpu0Id', chipIdBase64(profile)),
+    leaf('cpu0Id', cpu0Id()),
   ]);
 }
 

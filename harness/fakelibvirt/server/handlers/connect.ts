@@ -2,7 +2,7 @@ import { versionNumber } from '../../profiles/profile.ts';
 import { refusal, systemRefusal, unsupportedFlags } from '../../refusal.ts';
 import { canonicalMachine, EMULATOR, isSupportedMachine, maxCpus } from '../../state/domain-xml/machines.ts';
 import { libvirtOffersSev } from '../../state/domain-xml/validate.ts';
-import { sevInfo } from '../../state/sev-info.ts';
+import { chipIdBase64, sevInfo } from '../../state/sev-info.ts';
 import type { RemoteHandlers } from '../dispatch.ts';
 import { formatCapabilities } from '../documents/capabilities.ts';
 import { formatDomainCapabilities } from '../documents/domain-capabilities.ts';
@@ -66,6 +66,7 @@ export const connectHandlers: RemoteHandlers = {
       machine: machineType,
       maxVcpus: maxCpus(machineType, qemu),
       advertisedError: machine.has('advertised-limit-wrong') ? 1 : 0,
+      cpu0Id: () => chipIdBase64(machine),
     });
     return { capabilities };
   },

@@ -8,15 +8,14 @@ const MEMORY_FLAGS = [1, 2];
 const MAX_BYTES = 4_194_304;
 
 export const domainMemoryHandlers: RemoteHandlers = {
-  // Guests here execute no code, so a plain guest's memory was never written. An encrypted guest's would be ciphertext.
-  domainMemoryPeek: ({ dom, size, flags }, { machine }) => {
+  // The model guest maps its memory one to one: a virtual address is the physical one.
+  domainMemoryPeek: ({ dom, offset, size, flags }, { machine }) => {
     const domain = machine.domains.resolve(dom);
     if (size > MAX_BYTES) throw refusal('INTERNAL_ERROR', 'RPC', 'size > maximum buffer size');
     if (!MEMORY_FLAGS.includes(flags)) {
       throw refusal('INVALID_ARG', 'QEMU', 'flags parameter must be VIR_MEMORY_VIRTUAL or VIR_MEMORY_PHYSICAL');
     }
     const live = requireActive(domain);
-    if (live.qemu.sev !== undefined) throw refusal('NO_SUPPORT', 'DOMAIN', 'virDomainMemoryPeek');
-    return { buffer: new Uint8Array(size) };
+    return { buffer: live.qemu.guest.hostRead(Number(offset), size) };
   },
 };

@@ -1,56 +1,66 @@
-import { toBase64 } from '../../../../core/bytes.ts';
 import type { TypedParam } from '../../../libvirt/protocol/typed-params.ts';
-import { SEV_STATUS, sevStatusText } from '../../kernel/platform.ts';
 import { refusal } from '../../refusal.ts';
+import type { LiveDomain } from '../../state/domain.ts';
 import { requireActive } from '../../state/lifecycle.ts';
+import type { Machine } from '../../state/machine.ts';
+import { injectLaunchSecret, launchMeasurement, sevState } from '../../state/sev-launch.ts';
 import { STATE } from '../../state/states.ts';
 import type { RemoteHandlers } from '../dispatch.ts';
 import { checkFlags } from './domain-define.ts';
 
 const TYPED_PARAM_STRING_OKAY = 4;
+const SECRET_PARAMS = ['sev-secret-header', 'sev-secret', 'sev-secret-set-address'];
 
 export const domainSecurityHandlers: RemoteHandlers = {
   domainGetLaunchSecurityInfo: ({ dom, flags }, { machine }) => {
     checkFlags(flags, TYPED_PARAM_STRING_OKAY, 'qemuDomainGetLaunchSecurityInfo');
     const domain = machine.domains.resolve(dom);
-    const security = domain.current?.launchSecurity;
-    if (security?.type !== 'sev') return { params: [] };
-    const { qemu } = requireActive(domain);
-    const firmware = machine.profile.sevFirmware;
-    const blob = qemu.sev?.handle === undefined ? undefined : machine.platform.launchMeasure(qemu.sev.handle);
-    if (blob === undefined || firmware === undefined) {
-      throw monitorRefusal('query-sev-launch-measure', 'SEV launch measurement is not available');
-    }
-    const params: TypedParam[] = [
-      { field: 'sev-measurement', type: 'string', value: toBase64(blob) },
-      { field: 'sev-api-major', type: 'uint', value: firmware.apiMajor },
-      { field: 'sev-api-minor', type: 'uint', value: firmware.apiMinor },
-      { field: 'sev-build-id', type: 'uint', value: firmware.build },
-      { field: 'sev-policy', type: 'uint', value: security.policy },
-    ];
-    return { params };
+    if (domain.current?.launchSecurity?.type !== 'sev') return { params: [] };
+    return { params: launchSecurityParams(machine, requireActive(domain)) };
   },
   domainSetLaunchSecurityState: ({ dom, params, flags }, { machine }) => {
     checkFlags(flags, 0, 'qemuDomainSetLaunchSecurityState');
+    const unknown = params.find(({ field }) => !SECRET_PARAMS.includes(field));
+    if (unknown) throw refusal('INVALID_ARG', 'NONE', `parameter '${unknown.field}' not supported`);
     const domain = machine.domains.resolve(dom);
     if (domain.current?.launchSecurity?.type !== 'sev') {
       const text = 'setting a launch secret is only supported in SEV-enabled domains';
       throw refusal('OPERATION_UNSUPPORTED', 'QEMU', text);
     }
-    const given = new Set(params.map((param) => param.field));
-    if (!given.has('sev-secret') || !given.has('sev-secret-header')) {
+    const given = new Map(params.map(({ field, value }) => [field, value]));
+    const [header, secret] = [given.get('sev-secret-header'), given.get('sev-secret')];
+    if (header === undefined || secret === undefined) {
       throw refusal('INTERNAL_ERROR', 'QEMU', 'Both secret and the secret header are required');
     }
-    requireActive(domain);
+    const live = requireActive(domain);
     if (domain.state[0] !== STATE.paused) {
       throw refusal('OPERATION_INVALID', 'QEMU', 'domain must be in a paused state');
     }
-    // A platform without keys can verify no secret's MAC.
-    const status = SEV_STATUS.BAD_MEASUREMENT;
-    const words = `SEV: failed to inject secret ret=-5 fw_error=${status} '${sevStatusText(status)}'`;
-    throw monitorRefusal('sev-inject-launch-secret', words);
+    const address = given.get('sev-secret-set-address');
+    const guestAddress = address === undefined ? undefined : Number(address);
+    const answer = injectLaunchSecret(live, {
+      header: String(header),
+      secret: String(secret),
+      guestAddress,
+    });
+    if ('words' in answer) throw monitorRefusal('sev-inject-launch-secret', answer.words);
+    return {};
   },
 };
+
+function launchSecurityParams(machine: Machine, live: LiveDomain): TypedParam[] {
+  const measurement = launchMeasurement(live);
+  if ('words' in measurement) throw monitorRefusal('query-sev-launch-measure', measurement.words);
+  const state = sevState(machine, live);
+  if (state === undefined) throw monitorRefusal('query-sev', 'SEV is not enabled');
+  return [
+    { field: 'sev-measurement', type: 'string', value: measurement.value },
+    { field: 'sev-api-major', type: 'uint', value: state.apiMajor },
+    { field: 'sev-api-minor', type: 'uint', value: state.apiMinor },
+    { field: 'sev-build-id', type: 'uint', value: state.build },
+    { field: 'sev-policy', type: 'uint', value: state.policy },
+  ];
+}
 
 /** How libvirt passes on an error of a QMP command. */
 function monitorRefusal(command: string, words: string) {

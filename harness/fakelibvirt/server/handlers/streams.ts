@@ -74,7 +74,7 @@ function consoleSource({ qemu }: LiveDomain, name: string): StreamSource {
     open: (sendBytes, finishStream) => {
       send = sendBytes;
       finish = finishStream;
-      send(new TextEncoder().encode(`\r\nemulated guest ${name}\r\n`));
+      send(new TextEncoder().encode(`\r\nemulated guest ${name}\r\n${qemu.guest.console}`));
     },
     input: (bytes) => {
       if (qemu.runState === 'running') send?.(bytes);

@@ -1,0 +1,139 @@
+import type { KvmSev, SevVm } from '../kernel/kvm-sev.ts';
+import type { SevStatus } from '../kernel/platform.ts';
+import type { MemoryFaults } from '../memory/faults.ts';
+import { GuestRam } from '../memory/guest-ram.ts';
+import type { HostMemory } from '../memory/host-memory.ts';
+import { bootGuest } from './guest-kernel.ts';
+import type { LaunchContent } from './launch-content.ts';
+import { VMSA_BYTES } from './vmsa.ts';
+
+/** Flash ends here, as x86 starts 16 bytes below. */
+const FLASH_END = 2 ** 32;
+
+export interface GuestParts {
+  readonly memoryKiB: number;
+  readonly content: LaunchContent;
+  readonly sev: SevVm | undefined;
+  readonly kvm: KvmSev;
+  readonly memory: HostMemory;
+  readonly memoryFaults: MemoryFaults;
+}
+
+/** A packet for LAUNCH_SECRET, and the guest address for its plain text. */
+export interface InjectedSecret {
+  readonly header: Uint8Array;
+  readonly data: Uint8Array;
+  readonly guestAddress: number;
+}
+
+/**
+ * The machine that a QEMU emulates: RAM, flash, and what stands in them.
+ *
+ * A guest that nobody looks at is not loaded: hashing and encrypting a firmware image takes tens of milliseconds, and a
+ * host starts guests by the thousand. The first look does what QEMU did at the start and the guest has done since, with
+ * the contents of that moment; the handle and the slot are taken at the start in any case.
+ */
+export class GuestMachine implements Disposable {
+  readonly #parts: GuestParts;
+  #hasRun = false;
+  #loaded: { readonly ram: GuestRam; readonly flash: GuestRam | undefined; readonly regions: GuestRam[] } | undefined;
+  #measurement: Uint8Array | undefined;
+  #console = '';
+  #isGone = false;
+
+  constructor(parts: GuestParts) {
+    this.#parts = parts;
+  }
+
+  /** LAUNCH_MEASURE, taken when the machine was ready: 48 bytes; absent without an encrypted launch. */
+  get measurement(): Uint8Array | undefined {
+    if (this.#parts.sev?.handle === undefined) return undefined;
+    this.#load();
+    return this.#measurement;
+  }
+
+  get hasRun(): boolean {
+    return this.#hasRun;
+  }
+
+  /** What the guest has printed on its serial port. */
+  get console(): string {
+    if (this.#hasRun) this.#load();
+    return this.#console;
+  }
+
+  /** The address that the firmware names for a secret; absent when it names none. */
+  get secretAddress(): number | undefined {
+    return this.#parts.content.secretArea?.base;
+  }
+
+  /** The vCPUs run for the first time: the launch is finished and the guest boots. Later calls do nothing. */
+  run(): void {
+    if (this.#hasRun) return;
+    this.#hasRun = true;
+    if (this.#loaded) this.#boot(this.#loaded.ram);
+  }
+
+  /** LAUNCH_SECRET; absent where the address is not in RAM. */
+  injectSecret({ header, data, guestAddress }: InjectedSecret): SevStatus | undefined {
+    const { sev, kvm, memoryKiB } = this.#parts;
+    if (sev === undefined || guestAddress + data.length > memoryKiB * 1024) return undefined;
+    const { ram } = this.#load();
+    return kvm.secret(sev, { header, data, address: ram.systemAddress + guestAddress });
+  }
+
+  /** Guest-physical memory as the host sees it; zeros where there is neither RAM nor flash. */
+  hostRead(address: number, length: number): Uint8Array {
+    const whole = new Uint8Array(length);
+    const { ram, flash } = this.#load();
+    const copy = (region: GuestRam, base: number) => {
+      const from = Math.max(address, base);
+      const to = Math.min(address + length, base + region.sizeBytes);
+      if (from < to) whole.set(region.hostRead(from - base, to - from), from - address);
+    };
+    copy(ram, 0);
+    if (flash) copy(flash, FLASH_END - flash.sizeBytes);
+    return whole;
+  }
+
+  [Symbol.dispose](): void {
+    this.#isGone = true;
+    for (const region of this.#loaded?.regions ?? []) region[Symbol.dispose]();
+    this.#loaded = undefined;
+  }
+
+  #load() {
+    if (this.#loaded) return this.#loaded;
+    const { memoryKiB, content, sev, kvm } = this.#parts;
+    const ram = this.#region(memoryKiB * 1024);
+    const flash = content.flash && this.#region(content.flash.length);
+    const vmsas = content.vmsas.length > 0 ? this.#region(content.vmsas.length * VMSA_BYTES) : undefined;
+    const regions = [ram, flash, vmsas].filter((region) => region !== undefined);
+    this.#loaded = { ram, flash, regions };
+    if (content.flash) flash?.hostWrite(0, content.flash);
+    if (content.hashes) ram.hostWrite(content.hashes.address, content.hashes.bytes);
+    for (const [vcpu, page] of content.vmsas.entries()) vmsas?.hostWrite(vcpu * VMSA_BYTES, page);
+    if (sev?.handle !== undefined && !this.#isGone) {
+      if (flash) kvm.updateData(sev, flash.systemAddress, flash.sizeBytes);
+      if (content.hashes) {
+        kvm.updateData(sev, ram.systemAddress + content.hashes.address, content.hashes.bytes.length);
+      }
+      for (const vcpu of content.vmsas.keys()) kvm.updateVmsa(sev, (vmsas?.systemAddress ?? 0) + vcpu * VMSA_BYTES);
+      this.#measurement = kvm.measure(sev);
+    }
+    if (this.#hasRun) this.#boot(ram);
+    return this.#loaded;
+  }
+
+  #region(sizeBytes: number): GuestRam {
+    const { memory, sev, memoryFaults } = this.#parts;
+    const asid = sev?.handle === undefined ? {} : { asid: sev.asid };
+    return new GuestRam({ memory, sizeBytes, ...asid, faults: memoryFaults });
+  }
+
+  #boot(ram: GuestRam): void {
+    const { sev, kvm, content } = this.#parts;
+    if (sev?.handle !== undefined) kvm.launchFinish(sev);
+    this.#console += bootGuest(ram, content);
+  }
+}

@@ -1,0 +1,62 @@
+import { fromBase64, toBase64 } from '../../../core/bytes.ts';
+import { SEV_STATUS, sevStatusText } from '../kernel/platform.ts';
+import type { LiveDomain } from './domain.ts';
+import type { Machine } from './machine.ts';
+
+/** An answer of QEMU's monitor about a launch: a value, or its words. */
+export type LaunchAnswer<T> = { readonly value: T } | { readonly words: string };
+
+/** What `query-sev` tells; the numbers are those that QEMU asked the firmware for when it started. */
+export interface SevState {
+  readonly apiMajor: number;
+  readonly apiMinor: number;
+  readonly build: number;
+  readonly policy: number;
+  readonly handle: number;
+  readonly state: string;
+}
+
+/** The launch of a running guest; absent for a guest without encryption. */
+export function sevState(machine: Machine, { qemu }: LiveDomain): SevState | undefined {
+  const security = qemu.definition.launchSecurity;
+  if (qemu.sev?.handle === undefined || security?.type !== 'sev') return undefined;
+  const status = machine.sevDriver.processor.platform.status();
+  if (status.status !== SEV_STATUS.SUCCESS) return undefined;
+  const { apiMajor, apiMinor, build } = status;
+  return { apiMajor, apiMinor, build, policy: security.policy, handle: qemu.sev.handle, state: qemu.sevState };
+}
+
+/** `query-sev-launch-measure`: base64 of measurement and nonce. */
+export function launchMeasurement({ qemu }: LiveDomain): LaunchAnswer<string> {
+  const { measurement } = qemu.guest;
+  return measurement ? { value: toBase64(measurement) } : { words: 'SEV launch measurement is not available' };
+}
+
+/** QEMU's numbers for the state of a guest (qapi/misc-target.json, SevState). */
+const STATE_NUMBERS = { 'launch-update': 1, 'launch-secret': 2, running: 3 } as const;
+
+export interface SecretArguments {
+  readonly header: string;
+  readonly secret: string;
+  readonly guestAddress: number | undefined;
+}
+
+/** `sev-inject-launch-secret`, with QEMU's checks in their order (target/i386/sev.c). */
+export function injectLaunchSecret(
+  { qemu }: LiveDomain,
+  { header, secret, guestAddress }: SecretArguments,
+): LaunchAnswer<Record<never, never>> {
+  const address = guestAddress ?? qemu.guest.secretAddress;
+  if (address === undefined) return { words: 'SEV: no secret area found in OVMF, gpa must be specified.' };
+  if (qemu.sev?.handle === undefined) return { words: 'SEV not enabled for guest' };
+  if (qemu.sevState !== 'launch-secret')
+    return { words: `SEV: Not in correct state. (LSECRET) ${STATE_NUMBERS[qemu.sevState]}` };
+  const headerBytes = fromBase64(header);
+  if (headerBytes === undefined) return { words: 'SEV: Failed to decode sequence header' };
+  const data = fromBase64(secret);
+  if (data === undefined) return { words: 'SEV: Failed to decode data' };
+  const status = qemu.guest.injectSecret({ header: headerBytes, data, guestAddress: address });
+  if (status === undefined) return { words: `No memory is mapped at address 0x${address.toString(16)}` };
+  if (status === SEV_STATUS.SUCCESS) return { value: {} };
+  return { words: `SEV: failed to inject secret ret=-5 fw_error=${status} '${sevStatusText(status)}'` };
+}
