@@ -59,7 +59,8 @@ export async function faultsVerb(options: FaultsOptions): Promise<number> {
     else say(formatRow(row));
   };
   try {
-    const cleanProfiles = options.profile === undefined ? Object.keys(profiles) : [options.profile];
+    const everyProfile = options.fault.length === 0 ? Object.keys(profiles) : DEFAULT_PROFILES;
+    const cleanProfiles = options.profile === undefined ? everyProfile : [options.profile];
     for (const profile of cleanProfiles) {
       if (interrupt.signal.aborted) break;
       const observed = await redChecks(scenarios, profile, undefined, folder, interrupt.signal);

@@ -1,3 +1,4 @@
+import { misreportCapabilities } from '../../faults/misread.ts';
 import { versionNumber } from '../../profiles/profile.ts';
 import { refusal, systemRefusal, unsupportedFlags } from '../../refusal.ts';
 import { canonicalMachine, EMULATOR, isSupportedMachine, maxCpus } from '../../state/domain-xml/machines.ts';
@@ -68,7 +69,7 @@ export const connectHandlers: RemoteHandlers = {
       advertisedError: machine.has('advertised-limit-wrong') ? 1 : 0,
       cpu0Id: () => chipIdBase64(machine),
     });
-    return { capabilities };
+    return { capabilities: misreportCapabilities(machine, capabilities) };
   },
   connectIsSecure: () => ({ secure: 1 }),
   connectGetMaxVcpus: () => ({ maxVcpus: 16 }),
