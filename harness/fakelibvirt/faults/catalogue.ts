@@ -1,4 +1,5 @@
 import type { ProfileName } from '../profiles/index.ts';
+import { LAUNCH_FAULTS } from './launch-faults.ts';
 
 /** What must go red when this fault is on, and nothing else: ids of checks, and `!CODE` for an error that ends the scenario. */
 export interface FaultExpectation {
@@ -6,7 +7,7 @@ export interface FaultExpectation {
   readonly checks: readonly string[];
 }
 
-interface FaultEntry {
+export interface FaultEntry {
   /** What is wrong with the host while this fault is on. */
   readonly breaks: string;
   readonly expected: readonly FaultExpectation[];
@@ -165,7 +166,13 @@ const FAULTS = {
   },
   'refusal-text-lost': {
     breaks: "libvirt's refusal no longer carries what QEMU printed",
-    expected: [{ scenario: 'slot-limit', checks: ['refusal-names-cause'] }],
+    expected: [
+      { scenario: 'slot-limit', checks: ['refusal-names-cause'] },
+      {
+        scenario: 'launch-tamper',
+        checks: ['edited-policy-refused', 'changed-keys-refused', 'bent-point-refused', 'newer-api-refused'],
+      },
+    ],
   },
   'refused-guest-runs': {
     breaks: 'a guest that got no ASID is refused and runs all the same',
@@ -197,6 +204,7 @@ const FAULTS = {
     expected: [{ scenario: 'slot-es-split', checks: ['es-limit-agrees', 'es-fills-to-limit', 'es-unaffected-by-sev'] }],
     profiles: ['naples-es', 'milan'],
   },
+  ...LAUNCH_FAULTS,
 } as const satisfies Record<string, FaultEntry>;
 
 export type FaultId = keyof typeof FAULTS;
