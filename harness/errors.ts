@@ -30,14 +30,24 @@ export const harnessErrors = {
   },
   DOMAIN_XML_MALFORMED: { kind: 'usage', summary: 'What was given as domain XML is not well-formed XML in UTF-8.' },
   DOMAIN_XML_OTHER_ROOT: { kind: 'usage', summary: 'What was given as domain XML has another root than <domain>.' },
+  GUEST_FIRMWARE_UNREADABLE: {
+    kind: 'environment',
+    summary:
+      'The firmware image that the host gives its guests cannot be read, so that no measurement can be verified.',
+  },
   GUEST_WAIT_TIMEOUT: { kind: 'product', summary: 'A guest did not reach the state that was waited for.' },
   HOST_FORM: { kind: 'usage', summary: 'A host is neither fake:<profile> nor a libvirt URI that the client supports.' },
   HOST_MEMORY: { kind: 'environment', summary: 'The host has less free memory than the guests of a scenario need.' },
   HOST_SHELL: { kind: 'environment', summary: "The host's own shell (local, ssh or emulated) refused or failed." },
   INPUT_UNREADABLE: { kind: 'usage', summary: 'A file that was named to be read cannot be read, or is too large.' },
+  LAUNCH_REFUSED: { kind: 'product', summary: 'The host refused a launch that a scenario cannot go on without.' },
   OUTPUT_UNWRITABLE: {
     kind: 'environment',
     summary: 'A file that was to be changed cannot be written; it is as it was.',
+  },
+  PLATFORM_CERTIFICATES_MISSING: {
+    kind: 'environment',
+    summary: 'libvirt gives neither the PDH nor the certificate chain of the host.',
   },
   SCENARIO_FILE: { kind: 'harness', summary: 'A scenario file did not load, or its id is not its file name.' },
   SCENARIO_INTERRUPTED: { kind: 'environment', summary: 'The run was interrupted before the scenario ended.' },

@@ -39,6 +39,12 @@ export type Launch =
 export interface LaunchOptions {
   readonly session?: GuestSpec['session'];
   readonly memoryMiB?: number;
+  /** Another policy than the kind's. */
+  readonly policy?: number;
+  /** A kernel of the host to be booted directly, and its command line. */
+  readonly boot?: GuestSpec['boot'];
+  /** Leave the guest where its vCPUs have not run: measured, and ready for a secret. */
+  readonly isPaused?: boolean;
 }
 
 const DEFAULT_MEMORY_MIB = 256;
@@ -82,7 +88,9 @@ export class GuestLauncher {
     const cleanup = this.#context.cleanup.push(`destroy guest ${spec.name}`, () => this.#destroyQuietly(spec.name));
     const startMs = this.#context.nowMs();
     try {
-      const domain = await host.connection.createDomain(guestXml(spec, facts, settings.owner));
+      const domain = await host.connection.createDomain(guestXml(spec, facts, settings.owner), {
+        paused: options.isPaused === true,
+      });
       this.#bars.set(spec.name, { pool: kind, startMs, endMs: null });
       return { outcome: 'started', guest: this.#running(spec, domain, cleanup) };
     } catch (error) {
@@ -115,6 +123,8 @@ export class GuestLauncher {
       kind,
       memoryMiB: options.memoryMiB ?? DEFAULT_MEMORY_MIB,
       ...(options.session === undefined ? {} : { session: options.session }),
+      ...(options.policy === undefined ? {} : { policy: options.policy }),
+      ...(options.boot === undefined ? {} : { boot: options.boot }),
     };
   }
 

@@ -11,6 +11,9 @@ export interface GuestSpec {
   readonly memoryMiB: number;
   /** What the guest owner gave for the launch, base64. */
   readonly session?: { readonly dhCert: string; readonly session: string };
+  /** Overrides the policy that the kind implies. */
+  readonly policy?: number;
+  readonly boot?: { readonly kernel: string; readonly cmdline: string };
 }
 
 /** nova's policy: NODBG, NOKS, DOMAIN and SEV ("which equates to 0x0033"); SEV-ES adds its bit. */
@@ -41,6 +44,7 @@ export function guestXml(spec: GuestSpec, facts: SevFacts, owner: Owner): string
       vcpu: 1,
       os: {
         type: { '@arch': 'x86_64', '@machine': 'q35', '#text': 'hvm' },
+        ...spec.boot,
         ...(loader === undefined
           ? {}
           : { loader: { '@readonly': 'yes', '@type': 'pflash', '@stateless': 'yes', '#text': loader } }),
@@ -62,7 +66,7 @@ export function guestXml(spec: GuestSpec, facts: SevFacts, owner: Owner): string
 
 function launchSecurity(spec: GuestSpec & { kind: GuestKind }, facts: SevFacts) {
   const sev = facts.domainCapabilities;
-  const policy = spec.kind === 'plain' ? 0 : POLICY[spec.kind];
+  const policy = spec.policy ?? kindPolicy(spec.kind);
   return {
     '@type': 'sev',
     // Both depend on the processor family and come from the domain capabilities (nova specification, "SEV launch-time configuration").
@@ -70,6 +74,11 @@ function launchSecurity(spec: GuestSpec & { kind: GuestKind }, facts: SevFacts) 
     policy: `0x${policy.toString(16).padStart(4, '0')}`,
     ...spec.session,
   };
+}
+
+/** The policy of a guest of this kind when nobody asks for another. */
+export function kindPolicy(kind: GuestKind): number {
+  return kind === 'plain' ? 0 : POLICY[kind];
 }
 
 function ownerAttributes(owner: Owner) {
@@ -83,7 +92,7 @@ function ownerAttributes(owner: Owner) {
 }
 
 /** SEV works with OVMF only and without SMM: secure-boot images need SMM, so they come last. */
-function pickLoader(loaders: readonly string[]): string | undefined {
+export function pickLoader(loaders: readonly string[]): string | undefined {
   const images = loaders.filter((path) => /OVMF|edk2|ovmf/.test(path) && !/ia32|arm|aarch64/i.test(path));
   const plain = images.filter((path) => !/\.(secboot|ms|snakeoil)\./.test(path) && !/secboot/.test(path));
   return plain[0] ?? images[0];

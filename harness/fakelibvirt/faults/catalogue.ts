@@ -1,4 +1,5 @@
 import type { ProfileName } from '../profiles/index.ts';
+import { LAUNCH_FAULTS } from './launch-faults.ts';
 
 /** What must go red when this fault is on, and nothing else: ids of checks, and `!CODE` for an error that ends the scenario. */
 export interface FaultExpectation {
@@ -6,7 +7,7 @@ export interface FaultExpectation {
   readonly checks: readonly string[];
 }
 
-interface FaultEntry {
+export interface FaultEntry {
   /** What is wrong with the host while this fault is on. */
   readonly breaks: string;
   readonly expected: readonly FaultExpectation[];
@@ -168,6 +169,10 @@ const FAULTS = {
     expected: [
       { scenario: 'slot-limit', checks: ['refusal-names-cause'] },
       { scenario: 'domain-conformance', checks: ['refusals-are-explained'] },
+      {
+        scenario: 'launch-tamper',
+        checks: ['edited-policy-refused', 'changed-keys-refused', 'bent-point-refused', 'newer-api-refused'],
+      },
     ],
   },
   'refused-guest-runs': {
@@ -244,6 +249,7 @@ const FAULTS = {
     breaks: 'libvirt offers no UEFI image for guests',
     expected: [{ scenario: 'domain-conformance', checks: ['our-guest-is-conformant', 'linter-agrees'] }],
   },
+  ...LAUNCH_FAULTS,
 } as const satisfies Record<string, FaultEntry>;
 
 export type FaultId = keyof typeof FAULTS;

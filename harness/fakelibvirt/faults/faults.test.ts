@@ -7,6 +7,7 @@ import {
 import { type EmulatedHost, type FaultId, faultCatalogue, type ProfileName, startEmulatedHost } from '../index.ts';
 import { TestClient } from '../server/test-client.ts';
 import { ES_POLICY, guestXml, SEV_POLICY } from '../server/test-guests.ts';
+import { LAUNCH_FAULTS } from './launch-faults.ts';
 
 const LIMIT = 15;
 const SHORT_SESSION = '<dhCert>AAAA</dhCert><session>AAAA</session>';
@@ -229,9 +230,10 @@ describe('with a fault', () => {
     expect(await at.fill(ES_POLICY)).toHaveLength(expected);
   });
 
-  test('every fault of the catalogue has a test here', async () => {
+  test('every fault of slots has a test here', async () => {
     const { readFileSync } = await import('node:fs');
     const source = readFileSync(import.meta.filename, 'utf8');
-    for (const { id } of faultCatalogue) expect(source).toMatch(new RegExp(`['"\`]${id}['":\`]`));
+    const own = faultCatalogue.filter(({ id }) => !Object.hasOwn(LAUNCH_FAULTS, id));
+    for (const { id } of own) expect(source).toMatch(new RegExp(`['"\`]${id}['":\`]`));
   });
 });

@@ -17,11 +17,14 @@ const NEEDED_BYTES = 0x0200_0000;
  * The model guest: what it writes into its memory and prints on its serial port when it boots.
  *
  * `sevh.canary=<hex>` on its command line makes it fill private pages and shared ones, as the buffers of its virtio
- * devices are, with those bytes. A table of secrets in the area that its firmware names is printed as digests only.
+ * devices are, with those bytes. A table of secrets, in the area that its firmware names or at
+ * `sevh.secret=0x<address>`, is printed as digests only.
  */
 export function bootGuest(ram: GuestRam, { cmdline, secretArea }: LaunchContent): string {
   if (ram.sizeBytes < NEEDED_BYTES) return '';
-  return [...writeCanary(ram, cmdline), ...readSecrets(ram, secretArea?.base)].map((line) => `${line}\r\n`).join('');
+  return [...writeCanary(ram, cmdline), ...readSecrets(ram, secretPlace(cmdline) ?? secretArea?.base)]
+    .map((line) => `${line}\r\n`)
+    .join('');
 }
 
 function writeCanary(ram: GuestRam, cmdline: string): string[] {
@@ -33,6 +36,11 @@ function writeCanary(ram: GuestRam, cmdline: string): string[] {
   for (let index = 0; index < SHARED_PAGES; index++) ram.write(SHARED_AT + index * PAGE_BYTES, page);
   const place = (at: number, pages: number) => `0x${at.toString(16)}+0x${(pages * PAGE_BYTES).toString(16)}`;
   return [`SEVH-CANARY private=${place(PRIVATE_AT, PRIVATE_PAGES)} shared=${place(SHARED_AT, SHARED_PAGES)}`];
+}
+
+function secretPlace(cmdline: string): number | undefined {
+  const given = /(?:^|\s)sevh\.secret=0x([0-9a-f]+)(?:\s|$)/.exec(cmdline)?.[1];
+  return given === undefined ? undefined : Number.parseInt(given, 16);
 }
 
 function readSecrets(ram: GuestRam, base: number | undefined): string[] {

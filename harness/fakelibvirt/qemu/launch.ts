@@ -20,12 +20,13 @@ export interface LaunchHost {
   readonly kvm: KvmSev;
   readonly voice: QemuVoice;
   readonly images: HostImages;
+  has(fault: 'sessions-refused'): boolean;
 }
 
 /** What QEMU does before its monitor answers: the encryption context (`sev_kvm_init`), then the machine with its flash. */
 export function launch(definition: DomainDefinition, host: LaunchHost): LaunchResult {
   const { profile, kvm, voice, images } = host;
-  const begun = openContext(definition, profile, kvm, voice);
+  const begun = openContext(definition, host);
   if (!begun.ok) return begun;
   const content = launchContent(definition, profile, images);
   if (!('refused' in content)) return { ...begun, content };
@@ -35,7 +36,8 @@ export function launch(definition: DomainDefinition, host: LaunchHost): LaunchRe
 
 type ContextResult = { readonly ok: true; readonly sev: SevVm | undefined } | (LaunchResult & { readonly ok: false });
 
-function openContext(definition: DomainDefinition, profile: Profile, kvm: KvmSev, voice: QemuVoice): ContextResult {
+function openContext(definition: DomainDefinition, host: LaunchHost): ContextResult {
+  const { profile, kvm, voice } = host;
   const security = definition.launchSecurity;
   if (security?.type !== 'sev' && !kvm.chargesPlainGuests) return { ok: true, sev: undefined };
   if (security?.type !== 'sev') {
@@ -48,7 +50,9 @@ function openContext(definition: DomainDefinition, profile: Profile, kvm: KvmSev
 
   const begun = kvm.init(requiresEs(security) ? 'sev_es' : 'sev');
   if (!begun.ok) return initFailure(begun, voice);
-  const started = kvm.launchStart(begun.vm, security.policy, material(security));
+  const given = material(security);
+  const spoilt = given && { ...given, session: given.session.map((byte) => byte ^ 0xff) };
+  const started = kvm.launchStart(begun.vm, security.policy, host.has('sessions-refused') ? spoilt : given);
   if (started.status === SEV_STATUS.SUCCESS) return { ok: true, sev: started.vm };
   // The process exits: KVM's release path runs as for any failed launch.
   kvm.destroy(started.vm, 'failed-launch');

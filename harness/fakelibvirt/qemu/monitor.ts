@@ -35,16 +35,16 @@ const COMMANDS: Readonly<Record<string, (context: Context) => Answer>> = {
     const keys = ['reduced-phys-bits', 'cbitpos', 'cert-chain', 'pdh', 'cpu0-id'];
     return { value: Object.fromEntries(keys.map((key) => [key, of.get(key)])) };
   },
-  'query-sev-launch-measure': ({ live }) => {
-    const answer = launchMeasurement(live);
+  'query-sev-launch-measure': ({ machine, live }) => {
+    const answer = launchMeasurement(machine, live);
     return 'words' in answer ? generic(answer.words) : { value: { data: answer.value } };
   },
-  'sev-inject-launch-secret': ({ live, given }) => {
+  'sev-inject-launch-secret': ({ machine, live, given }) => {
     const { 'packet-header': header, secret, gpa } = given;
     if (typeof header !== 'string') return generic("Parameter 'packet-header' is missing");
     if (typeof secret !== 'string') return generic("Parameter 'secret' is missing");
     const guestAddress = typeof gpa === 'number' ? gpa : undefined;
-    return fromLaunch(injectLaunchSecret(live, { header, secret, guestAddress }));
+    return fromLaunch(injectLaunchSecret(machine, live, { header, secret, guestAddress }));
   },
   pmemsave: ({ machine, live, given }) => {
     const { val, size, filename } = given;

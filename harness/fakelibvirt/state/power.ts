@@ -46,7 +46,7 @@ function pressPowerButton(machine: Machine, domain: Domain, live: LiveDomain): v
     if (domain.live !== live || domain.state[0] !== STATE.running) return;
     const wantsReboot = live.pendingPowerButton === 'reboot' || live.definition.onPoweroff === 'restart';
     live.pendingPowerButton = 'none';
-    if (wantsReboot && canReset(live)) {
+    if (wantsReboot && canReset(machine, live)) {
       machine.events.emit({ kind: 'reboot', domain: domain.ref });
       domain.state = STATES.runningBooted;
       announce(machine, domain, 'resumedUnpaused');
@@ -57,8 +57,8 @@ function pressPowerButton(machine: Machine, domain: Domain, live: LiveDomain): v
 /** `virDomainReset`. A guest whose register state is encrypted cannot be reset: QEMU ends instead. */
 export function resetDomain(machine: Machine, domain: Domain): void {
   const live = requireActive(domain);
-  if (!canReset(live) || live.definition.onReboot === 'destroy') {
-    if (!canReset(live)) machine.appendQemuLog(domain.name, 'cpus are not resettable, terminating');
+  if (!canReset(machine, live) || live.definition.onReboot === 'destroy') {
+    if (!canReset(machine, live)) machine.appendQemuLog(domain.name, 'cpus are not resettable, terminating');
     powerOff(machine, domain, live, 'shutdownHost');
     return;
   }
@@ -67,7 +67,8 @@ export function resetDomain(machine: Machine, domain: Domain): void {
   if (domain.state[0] === STATE.running) machine.events.emit({ kind: 'reboot', domain: domain.ref });
 }
 
-function canReset({ definition }: LiveDomain): boolean {
+function canReset(machine: Machine, { definition }: LiveDomain): boolean {
+  if (machine.has('es-reset-allowed')) return true;
   return definition.launchSecurity?.type !== 'sev' || !requiresEs(definition.launchSecurity);
 }
 

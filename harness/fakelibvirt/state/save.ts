@@ -1,22 +1,26 @@
 import { refusal, systemRefusal } from '../refusal.ts';
 import { DELAY_MS } from './delays.ts';
-import type { Domain } from './domain.ts';
-import type { DomainDefinition } from './domain-xml/definition.ts';
+import type { Domain, LiveDomain } from './domain.ts';
 import { canCreateFile } from './host-paths.ts';
 import { announce, requireActive, startDomain, stopped } from './lifecycle.ts';
 import type { Machine } from './machine.ts';
 import { STATE, STATES } from './states.ts';
 
 /** QEMU's migration blocker for encrypted guests, as libvirt words it; save, managedsave, dump and migrate meet it. */
-export function assertMigratable(definition: DomainDefinition): void {
-  if (definition.launchSecurity?.type !== 'sev') return;
+export function assertMigratable(
+  machine: Machine,
+  { qemu }: LiveDomain,
+  fault: 'save-allowed' | 'migration-allowed',
+): void {
+  if (qemu.definition.launchSecurity?.type !== 'sev' || machine.has(fault)) return;
+  if (machine.has('refusal-kills-guest')) qemu.exit('killed');
   throw refusal('OPERATION_INVALID', 'QEMU', 'cannot migrate domain: SEV: Migration is not implemented');
 }
 
 /** `virDomainSave`: memory into a file of the emulated host, then QEMU ends. */
 export async function saveDomain(machine: Machine, domain: Domain, path: string): Promise<void> {
   const live = requireActive(domain);
-  assertMigratable(live.definition);
+  assertMigratable(machine, live, 'save-allowed');
   const wasRunning = domain.state[0] === STATE.running;
   if (wasRunning) {
     live.qemu.runState = 'paused';

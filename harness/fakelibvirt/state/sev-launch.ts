@@ -27,8 +27,10 @@ export function sevState(machine: Machine, { qemu }: LiveDomain): SevState | und
 }
 
 /** `query-sev-launch-measure`: base64 of measurement and nonce. */
-export function launchMeasurement({ qemu }: LiveDomain): LaunchAnswer<string> {
-  const { measurement } = qemu.guest;
+export function launchMeasurement(machine: Machine, { qemu }: LiveDomain): LaunchAnswer<string> {
+  const measurement = machine.has('measurement-changes-when-run')
+    ? qemu.guest.measurement?.map((byte, at) => (at === 0 && qemu.guest.hasRun ? byte ^ 1 : byte))
+    : qemu.guest.measurement;
   return measurement ? { value: toBase64(measurement) } : { words: 'SEV launch measurement is not available' };
 }
 
@@ -43,19 +45,24 @@ export interface SecretArguments {
 
 /** `sev-inject-launch-secret`, with QEMU's checks in their order (target/i386/sev.c). */
 export function injectLaunchSecret(
+  machine: Machine,
   { qemu }: LiveDomain,
   { header, secret, guestAddress }: SecretArguments,
 ): LaunchAnswer<Record<never, never>> {
   const address = guestAddress ?? qemu.guest.secretAddress;
   if (address === undefined) return { words: 'SEV: no secret area found in OVMF, gpa must be specified.' };
   if (qemu.sev?.handle === undefined) return { words: 'SEV not enabled for guest' };
-  if (qemu.sevState !== 'launch-secret')
+  if (qemu.sevState !== 'launch-secret' && !machine.has('secret-while-running'))
     return { words: `SEV: Not in correct state. (LSECRET) ${STATE_NUMBERS[qemu.sevState]}` };
   const headerBytes = fromBase64(header);
   if (headerBytes === undefined) return { words: 'SEV: Failed to decode sequence header' };
   const data = fromBase64(secret);
   if (data === undefined) return { words: 'SEV: Failed to decode data' };
-  const status = qemu.guest.injectSecret({ header: headerBytes, data, guestAddress: address });
+  const status = qemu.guest.injectSecret({
+    header: headerBytes,
+    data,
+    guestAddress: address + (machine.has('secret-misplaced') ? 16 : 0),
+  });
   if (status === undefined) return { words: `No memory is mapped at address 0x${address.toString(16)}` };
   if (status === SEV_STATUS.SUCCESS) return { value: {} };
   return { words: `SEV: failed to inject secret ret=-5 fw_error=${status} '${sevStatusText(status)}'` };

@@ -66,11 +66,11 @@ export const domainSaveHandlers: RemoteHandlers = {
     throw refusal('OPERATION_INVALID', 'QEMU', 'no job is active on the domain');
   },
   domainMigrateBegin3Params: ({ dom }, { machine }) => {
-    assertMigratable(requireActive(machine.domains.resolve(dom)).definition);
+    assertMigratable(machine, requireActive(machine.domains.resolve(dom)), 'migration-allowed');
     throw sameHost(machine.hostUuid);
   },
   domainMigratePerform3Params: ({ dom }, { machine }) => {
-    assertMigratable(requireActive(machine.domains.resolve(dom)).definition);
+    assertMigratable(machine, requireActive(machine.domains.resolve(dom)), 'migration-allowed');
     throw sameHost(machine.hostUuid);
   },
 };

@@ -33,12 +33,12 @@ export const domainSecurityHandlers: RemoteHandlers = {
       throw refusal('INTERNAL_ERROR', 'QEMU', 'Both secret and the secret header are required');
     }
     const live = requireActive(domain);
-    if (domain.state[0] !== STATE.paused) {
+    if (domain.state[0] !== STATE.paused && !machine.has('secret-while-running')) {
       throw refusal('OPERATION_INVALID', 'QEMU', 'domain must be in a paused state');
     }
     const address = given.get('sev-secret-set-address');
     const guestAddress = address === undefined ? undefined : Number(address);
-    const answer = injectLaunchSecret(live, {
+    const answer = injectLaunchSecret(machine, live, {
       header: String(header),
       secret: String(secret),
       guestAddress,
@@ -49,7 +49,7 @@ export const domainSecurityHandlers: RemoteHandlers = {
 };
 
 function launchSecurityParams(machine: Machine, live: LiveDomain): TypedParam[] {
-  const measurement = launchMeasurement(live);
+  const measurement = launchMeasurement(machine, live);
   if ('words' in measurement) throw monitorRefusal('query-sev-launch-measure', measurement.words);
   const state = sevState(machine, live);
   if (state === undefined) throw monitorRefusal('query-sev', 'SEV is not enabled');

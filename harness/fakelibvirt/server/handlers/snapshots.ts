@@ -67,7 +67,7 @@ function createSnapshot(machine: Machine, domain: Domain, xml: string, isDiskOnl
     const text = `internal snapshot for disk ${raw.target} unsupported for storage type ${raw.format}`;
     throw refusal('CONFIG_UNSUPPORTED', 'QEMU', text);
   }
-  if (isLive && domain.live) assertMigratable(domain.live.definition);
+  if (isLive && domain.live) assertMigratable(machine, domain.live, 'save-allowed');
   domain.snapshots.set(name, { name, xml: snapshotXml(domain, name, createdSeconds, isDiskOnly) });
   return name;
 }

@@ -1,0 +1,119 @@
+import { FIRMWARE_FAULTS as FIRMWARE } from '../firmware/faults.ts';
+import { MEMORY_FAULTS as MEMORY } from '../memory/faults.ts';
+import type { FaultEntry } from './catalogue.ts';
+
+/** What every measurement shows that was made by a wrong formula. */
+const WRONG_FORMULA = [
+  {
+    scenario: 'launch-measure',
+    checks: ['measurement-verifies', 'nothing-left-out', 'es-measurement-verifies'],
+  },
+] as const;
+/** A measurement that says something else than the owner's formula, without leaving one of its inputs out. */
+const WRONG_VALUE = [
+  { scenario: 'launch-measure', checks: ['measurement-verifies', 'es-measurement-verifies'] },
+] as const;
+/** Where SEV-ES takes part. */
+const WITH_ES = ['naples-es'] as const;
+
+/** Faults of launches, secrets and what a running guest refuses. */
+export const LAUNCH_FAULTS = {
+  'measure-ignores-policy': { breaks: FIRMWARE['measure-ignores-policy'], expected: WRONG_FORMULA, profiles: WITH_ES },
+  'measure-ignores-nonce': {
+    breaks: FIRMWARE['measure-ignores-nonce'],
+    // Two launches of one session then have one measurement, and a packet fits both.
+    expected: [...WRONG_FORMULA, { scenario: 'launch-secret', checks: ['bad-packets-refused'] }],
+    profiles: WITH_ES,
+  },
+  'measure-ignores-build': { breaks: FIRMWARE['measure-ignores-build'], expected: WRONG_FORMULA, profiles: WITH_ES },
+  'measure-ignores-api': { breaks: FIRMWARE['measure-ignores-api'], expected: WRONG_FORMULA, profiles: WITH_ES },
+  'digest-skips-page': { breaks: FIRMWARE['digest-skips-page'], expected: WRONG_FORMULA, profiles: WITH_ES },
+  'digest-reversed': { breaks: FIRMWARE['digest-reversed'], expected: WRONG_FORMULA, profiles: WITH_ES },
+  'status-api-wrong': { breaks: FIRMWARE['status-api-wrong'], expected: WRONG_VALUE, profiles: WITH_ES },
+  'vmsa-not-measured': {
+    breaks: FIRMWARE['vmsa-not-measured'],
+    expected: [{ scenario: 'launch-measure', checks: ['es-measurement-verifies'] }],
+    profiles: WITH_ES,
+  },
+  'measure-nonce-constant': {
+    breaks: FIRMWARE['measure-nonce-constant'],
+    expected: [
+      { scenario: 'launch-measure', checks: ['nonce-fresh'] },
+      { scenario: 'launch-secret', checks: ['bad-packets-refused'] },
+    ],
+  },
+  'measurement-changes-when-run': {
+    breaks: 'QEMU tells another measurement once the guest has run',
+    expected: [{ scenario: 'launch-measure', checks: ['measurement-stays'] }],
+  },
+  'session-ignored': {
+    breaks: FIRMWARE['session-ignored'],
+    expected: [...WRONG_VALUE, { scenario: 'launch-secret', checks: ['accepted'] }],
+    profiles: WITH_ES,
+  },
+  'pek-signed-by-wrong-key': {
+    breaks: FIRMWARE['pek-signed-by-wrong-key'],
+    expected: [{ scenario: 'launch-measure', checks: ['chain-verifies'] }],
+  },
+  'pdh-signed-by-wrong-key': {
+    breaks: FIRMWARE['pdh-signed-by-wrong-key'],
+    expected: [{ scenario: 'launch-measure', checks: ['chain-verifies'] }],
+  },
+  'session-mac-unchecked': {
+    breaks: FIRMWARE['session-mac-unchecked'],
+    expected: [{ scenario: 'launch-tamper', checks: ['edited-policy-refused', 'changed-keys-refused'] }],
+  },
+  'godh-point-unchecked': {
+    breaks: FIRMWARE['godh-point-unchecked'],
+    expected: [{ scenario: 'launch-tamper', checks: ['bent-point-refused'] }],
+  },
+  'policy-api-floor-ignored': {
+    breaks: FIRMWARE['policy-api-floor-ignored'],
+    expected: [{ scenario: 'launch-tamper', checks: ['newer-api-refused'] }],
+  },
+  'sessions-refused': {
+    breaks: 'LAUNCH_START takes no session of any owner',
+    expected: [
+      { scenario: 'launch-tamper', checks: ['right-session-starts', 'newer-api-refused'] },
+      { scenario: 'launch-measure', checks: ['!LAUNCH_REFUSED'] },
+      { scenario: 'launch-secret', checks: ['!LAUNCH_REFUSED'] },
+    ],
+  },
+  'secret-mac-unchecked': {
+    breaks: FIRMWARE['secret-mac-unchecked'],
+    expected: [{ scenario: 'launch-secret', checks: ['bad-packets-refused'] }],
+  },
+  'secret-not-bound': {
+    breaks: FIRMWARE['secret-not-bound'],
+    expected: [{ scenario: 'launch-secret', checks: ['accepted'] }],
+  },
+  'secret-while-running': {
+    breaks: `${FIRMWARE['secret-while-running']}, and neither libvirt nor QEMU looks at the state of the guest`,
+    expected: [{ scenario: 'launch-secret', checks: ['late-refused'] }],
+  },
+  'secret-misplaced': {
+    breaks: 'QEMU puts an injected secret 16 bytes behind the place that was asked for',
+    expected: [{ scenario: 'launch-secret', checks: ['arrives'] }],
+  },
+  'memory-in-clear': {
+    breaks: MEMORY['memory-in-clear'],
+    expected: [{ scenario: 'launch-secret', checks: ['hidden'] }],
+  },
+  'save-allowed': {
+    breaks: 'the memory of an encrypted guest is saved like that of any other',
+    expected: [{ scenario: 'lifecycle-refused', checks: ['save-refused', 'managed-save-refused', 'still-runs'] }],
+  },
+  'migration-allowed': {
+    breaks: 'libvirt begins the migration of an encrypted guest',
+    expected: [{ scenario: 'lifecycle-refused', checks: ['migration-refused'] }],
+  },
+  'refusal-kills-guest': {
+    breaks: 'a guest whose save or migration is refused dies of it',
+    expected: [{ scenario: 'lifecycle-refused', checks: ['still-runs'] }],
+  },
+  'es-reset-allowed': {
+    breaks: 'a reset leaves an SEV-ES guest running',
+    expected: [{ scenario: 'lifecycle-refused', checks: ['es-reset-ends'] }],
+    profiles: WITH_ES,
+  },
+} as const satisfies Readonly<Record<string, FaultEntry>>;

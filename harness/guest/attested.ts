@@ -1,0 +1,143 @@
+import { randomBytes } from 'node:crypto';
+import {
+  computeLaunchDigest,
+  encodeCpuSignature,
+  type LaunchContext,
+  type LaunchDigest,
+  type LaunchSession,
+  parseLaunchMeasure,
+  parseOvmfTable,
+  sealLaunchSecret,
+  type Vcpus,
+  verifyLaunch,
+} from '../../attestation/index.ts';
+import { fromBase64, toBase64 } from '../../core/bytes.ts';
+import type { Secret } from '../../core/secret.ts';
+import { harnessError } from '../errors.ts';
+import type { SevFacts } from '../host/facts.ts';
+import type { Host } from '../host/host.ts';
+import type { Refusal } from '../host/refusal.ts';
+import { createOwnerSession, type Platform, sessionText } from './platform.ts';
+import type { GuestLauncher, LaunchOptions, RunningGuest } from './running.ts';
+import { type GuestKind, kindPolicy, pickLoader } from './spec.ts';
+
+/** A paused guest of an owner who holds the keys of its launch. */
+export interface AttestedGuest {
+  readonly guest: RunningGuest;
+  readonly session: LaunchSession;
+  readonly policy: number;
+  /** What the host says of the launch. */
+  readonly claims: LaunchClaims;
+}
+
+export interface LaunchClaims {
+  /** Measurement and nonce, 48 bytes. */
+  readonly measurement: Uint8Array;
+  readonly context: LaunchContext;
+}
+
+export interface AttestedOptions extends Omit<LaunchOptions, 'session' | 'isPaused'> {
+  /** Keys of an earlier launch, to be used once more. */
+  readonly session?: LaunchSession;
+}
+
+/** Launches a guest with a session of its own, paused, and reads its measurement. A refusal is a value. */
+export async function launchAttested(
+  launcher: GuestLauncher,
+  platform: Platform,
+  kind: Exclude<GuestKind, 'plain'>,
+  role: string,
+  options: AttestedOptions = {},
+): Promise<AttestedGuest | { readonly refusal: Refusal }> {
+  const { session: given, ...rest } = options;
+  const policy = rest.policy ?? kindPolicy(kind);
+  const session = given ?? createOwnerSession(platform, policy);
+  const launch = await launcher.launch(kind, role, { ...rest, session: sessionText(session), isPaused: true });
+  if (launch.outcome === 'refused') return { refusal: launch.refusal };
+  return { guest: launch.guest, session, policy, claims: await readClaims(launch.guest) };
+}
+
+/** The same where a refusal ends the scenario. Throws `LAUNCH_REFUSED` with the host's words. */
+export async function launchAttestedOrFail(...launching: Parameters<typeof launchAttested>): Promise<AttestedGuest> {
+  const guest = await launchAttested(...launching);
+  if (!('refusal' in guest)) return guest;
+  throw harnessError('LAUNCH_REFUSED', `the host refused guest '${launching[3]}': ${guest.refusal.text}`, {
+    hint: guest.refusal.words,
+  });
+}
+
+/** libvirt's `domlaunchsecinfo`. */
+export async function readClaims({ domain }: RunningGuest): Promise<LaunchClaims> {
+  const info = await domain.launchSecurityInfo();
+  const number = (name: string) => Number(info[name]);
+  return {
+    measurement: fromBase64(String(info['sev-measurement'])) ?? new Uint8Array(),
+    context: {
+      apiMajor: number('sev-api-major'),
+      apiMinor: number('sev-api-minor'),
+      buildId: number('sev-build-id'),
+      policy: number('sev-policy'),
+    },
+  };
+}
+
+/** True when the firmware measured exactly this digest, under this context, with the owner's key. */
+export function isMeasured(
+  { session, claims }: AttestedGuest,
+  digest: LaunchDigest,
+  changes: { readonly context?: Partial<LaunchContext>; readonly measurement?: Uint8Array } = {},
+): boolean {
+  const { measurement, context } = { ...claims, ...changes };
+  return verifyLaunch({ measurement, context: { ...claims.context, ...context }, digest, tik: session.tik }).ok;
+}
+
+/** The bytes of the firmware image that the harness gives its guests, as they lie on the host. */
+export async function readGuestFirmware(host: Host, facts: SevFacts): Promise<{ path: string; image: Uint8Array }> {
+  const path = pickLoader(facts.loaders);
+  const reading = path === undefined ? undefined : await host.shell.readFile(path);
+  if (path !== undefined && reading?.outcome === 'read') return { path, image: reading.bytes };
+  const why = reading?.outcome === 'unreadable' ? reading.because : 'it is not there';
+  throw harnessError(
+    'GUEST_FIRMWARE_UNREADABLE',
+    `cannot read guest firmware ${path ?? '(none)'} of the host: ${why}`,
+    {
+      hint: 'A measurement can be verified only by who has the image: make it readable for the user of this run.',
+    },
+  );
+}
+
+/** Digests that a launch of this kind can have: one for SEV, one for each form of VMSA for SEV-ES. */
+export async function expectedDigests(
+  host: Host,
+  kind: Exclude<GuestKind, 'plain'>,
+  guestFirmware: Uint8Array,
+): Promise<LaunchDigest[]> {
+  if (kind === 'sev') return [computeLaunchDigest({ guestFirmware })];
+  const cpuSignature = await readCpuSignature(host);
+  const vcpus = (form: 'legacy' | 'init2'): Vcpus => ({ kind: 'built', count: 1, cpuSignature, form });
+  return (['legacy', 'init2'] as const).map((form) => computeLaunchDigest({ guestFirmware, vcpus: vcpus(form) }));
+}
+
+/** The guest has the host's CPU: family, model and stepping of /proc/cpuinfo. */
+async function readCpuSignature(host: Host): Promise<number> {
+  const reading = await host.shell.readFile('/proc/cpuinfo');
+  const text = reading.outcome === 'read' ? new TextDecoder().decode(reading.bytes) : '';
+  const field = (name: string) => Number(new RegExp(`^${name}\\s*: (\\d+)$`, 'm').exec(text)?.[1]);
+  return encodeCpuSignature({ family: field('cpu family'), model: field('model'), stepping: field('stepping') });
+}
+
+/** Where AmdSev builds of OVMF have room for a secret: for images that name no place of their own. */
+const USUAL_SECRET_ADDRESS = 0x0080_d000;
+
+/** Guest address for a secret, as the firmware image names it. */
+export function secretAddress(image: Uint8Array): number {
+  return parseOvmfTable(image).secretArea?.baseGpa ?? USUAL_SECRET_ADDRESS;
+}
+
+/** A packet with a secret for one launch, as base64 for libvirt. */
+export function sealFor({ session, claims }: AttestedGuest, plaintext: Secret<Uint8Array>) {
+  const { measurement } = parseLaunchMeasure(claims.measurement);
+  const keys = { tik: session.tik, tek: session.tek, measurement };
+  const { header, payload } = sealLaunchSecret(plaintext, keys, randomBytes);
+  return { header: toBase64(header), secret: toBase64(payload) };
+}

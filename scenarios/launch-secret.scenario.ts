@@ -1,0 +1,136 @@
+import {
+  type AttestedGuest,
+  answerOf,
+  buildSecretTable,
+  fromBase64,
+  GuestLauncher,
+  type HostAnswer,
+  launchAttestedOrFail,
+  readConsole,
+  readGuestFirmware,
+  readPlatform,
+  type ScenarioContext,
+  Secret,
+  scenario,
+  sealFor,
+  secretAddress,
+  sha256Hex,
+  toBase64,
+} from '../harness/test.ts';
+
+const NOVA = 'nova specification "libvirt driver launching AMD SEV-encrypted instances"';
+const SECRET = 'SEV API specification, section 6.6 LAUNCH_SECRET';
+const PASSPHRASE = 'sev-harness launch-secret passphrase';
+const CONSOLE_SILENCE_MS = 2000;
+
+scenario(
+  {
+    id: 'launch-secret',
+    title: 'A secret that is injected into a measured guest reaches that guest, and nobody else',
+    source: [
+      `${NOVA}: "The cloud user can verify all of this before providing additional secrets to the VM, for example storage decryption keys"`,
+    ],
+    needs: ['sev'],
+    maturity: 'experimental',
+    checks: {
+      accepted: { title: "the firmware takes a packet that was sealed with the launch's keys", source: SECRET },
+      arrives: { title: 'the guest finds the secret, byte for byte', source: SECRET },
+      hidden: { title: 'the host does not find the secret where it was put', source: SECRET },
+      'bad-packets-refused': {
+        title: 'a packet with a wrong MAC, and one for another launch, are refused as not authentic',
+        source: SECRET,
+      },
+      'late-refused': {
+        title: 'once the guest has run no secret is taken any more, running or paused',
+        source: SECRET,
+      },
+    },
+  },
+  async (context) => {
+    const { host, facts, step, check, skipCheck, note } = context;
+    const launcher = new GuestLauncher(context);
+    await launcher.assertMemoryFor(2);
+    const platform = await readPlatform(host, facts);
+    const { image } = await readGuestFirmware(host, facts);
+    const address = secretAddress(image);
+    note(`secret at guest address 0x${address.toString(16)}`);
+    // A kernel that the model guest needs to be told its command line by; a real host boots no kernel of ours yet.
+    const boot = { kernel: '/boot/vmlinuz', cmdline: `sevh.secret=0x${address.toString(16)}` };
+    const options = host.kind === 'emulated' ? { boot } : {};
+    const launch = (role: string, session?: AttestedGuest['session']) =>
+      launchAttestedOrFail(launcher, platform, 'sev', role, {
+        ...options,
+        ...(session === undefined ? {} : { session }),
+      });
+    const table = buildSecretTable([{ guid: 'luks-key', secret: new Secret(new TextEncoder().encode(PASSPHRASE)) }]);
+    const inject = ({ guest }: AttestedGuest, packet: { header: string; secret: string }) =>
+      answerOf(guest.domain.setLaunchSecurityState({ ...packet, setAddress: BigInt(address) }));
+
+    const owner = await step('launch two guests of one session, paused', () => launch('secret'));
+    const other = await launch('other', owner.session);
+
+    await step('inject what must not be taken', async () => {
+      const packet = sealFor(owner, table);
+      const header = fromBase64(packet.header) ?? new Uint8Array();
+      header[header.length - 1] = (header[header.length - 1] ?? 0) ^ 1;
+      const answers = {
+        'wrong MAC': await inject(owner, { ...packet, header: toBase64(header) }),
+        'another launch': await inject(other, packet),
+      };
+      check('bad-packets-refused', {
+        expected: { 'wrong MAC': 11, 'another launch': 11 },
+        actual: Object.fromEntries(Object.entries(answers).map(([name, answer]) => [name, firmwareStatus(answer)])),
+      });
+    });
+
+    await step('inject the secret', async () => {
+      const answer = await inject(owner, sealFor(owner, table));
+      check('accepted', { expected: 'accepted', actual: 'accepted' in answer ? 'accepted' : answer.text });
+      const seen = await owner.guest.domain.memoryPeek(address, 4096);
+      if ('accepted' in answer) check('hidden', { expected: false, actual: Buffer.from(seen).includes(PASSPHRASE) });
+      else skipCheck('hidden', 'the secret was not accepted');
+      await owner.guest.domain.resume();
+      await checkArrival(context, owner, 'accepted' in answer);
+    });
+
+    await step('inject again', async () => {
+      const late: HostAnswer[] = [];
+      const packet = sealFor(owner, table);
+      late.push(await inject(owner, packet));
+      await owner.guest.domain.suspend();
+      late.push(await inject(owner, packet));
+      check('late-refused', {
+        expected: ['refused while running', 'refused once it has run'],
+        actual: late.map((answer, at) => describeLate(answer, at)),
+      });
+    });
+    for (const { guest } of [owner, other]) await guest.stop();
+  },
+);
+
+async function checkArrival({ host, check, skipCheck }: ScenarioContext, { guest }: AttestedGuest, isIn: boolean) {
+  if (!isIn) return skipCheck('arrives', 'the secret was not accepted');
+  if (host.kind === 'real') return skipCheck('arrives', 'no guest of ours boots on a real host yet to read it');
+  const line = `SEVH-SECRET 736869e5-84f0-4973-92ec-06879ce3da0b sha256=${sha256Hex(PASSPHRASE)}`;
+  const printed = await readConsole(guest, (text) => text.includes('sha256='), CONSOLE_SILENCE_MS);
+  const found = printed.split(/\r?\n/).filter((one) => one.startsWith('SEVH-SECRET'));
+  check('arrives', { expected: [line], actual: found });
+}
+
+/** The firmware's number in QEMU's words. */
+function firmwareStatus(answer: HostAnswer): number | string {
+  if ('accepted' in answer) return 'accepted';
+  const status = /failed to inject secret ret=-?\d+ fw_error=(\d+)/.exec(answer.text)?.[1];
+  return status === undefined ? answer.text : Number(status);
+}
+
+const LATE = [
+  { words: /domain must be in a paused state/, name: 'refused while running' },
+  { words: /SEV: Not in correct state\. \(LSECRET\) 3/, name: 'refused once it has run' },
+];
+
+function describeLate(answer: HostAnswer, at: number): string {
+  if ('accepted' in answer) return 'accepted';
+  const known = LATE[at];
+  return known?.words.test(answer.text) ? known.name : answer.text;
+}
