@@ -8,7 +8,7 @@ import { advertisedLimits, hardwareLimits, type SlotPool } from './slots.ts';
 
 const EMULATED = [
   'The host is emulated: this run says nothing about any processor, firmware, kernel, QEMU or libvirt.',
-  'Guests of the emulated host execute no code, and their memory is not encrypted.',
+  'Its firmware and its memory encryption are models of ours, and its guests execute no code.',
 ];
 
 /** What the report says about the host: what it is, what it offers, and what a run on it cannot show. */
