@@ -243,11 +243,28 @@ const FAULTS = {
       { scenario: 'slot-churn', checks: ['every-launch-starts', 'capacity-unchanged'] },
       { scenario: 'slot-es-split', checks: ['es-fills-to-limit', 'sev-unaffected-by-es', 'es-unaffected-by-sev'] },
       { scenario: 'domain-conformance', checks: ['our-guest-starts', 'refusals-are-explained'] },
+      {
+        scenario: 'launch-tamper',
+        checks: [
+          'right-session-starts',
+          'edited-policy-refused',
+          'changed-keys-refused',
+          'bent-point-refused',
+          'newer-api-refused',
+        ],
+      },
+      { scenario: 'launch-measure', checks: ['!LAUNCH_REFUSED'] },
+      { scenario: 'launch-secret', checks: ['!LAUNCH_REFUSED'] },
+      { scenario: 'lifecycle-refused', checks: ['!LIBVIRT_REMOTE'] },
     ],
   },
   'uefi-not-offered': {
     breaks: 'libvirt offers no UEFI image for guests',
-    expected: [{ scenario: 'domain-conformance', checks: ['our-guest-is-conformant', 'linter-agrees'] }],
+    expected: [
+      { scenario: 'domain-conformance', checks: ['our-guest-is-conformant', 'linter-agrees'] },
+      { scenario: 'launch-measure', checks: ['!GUEST_FIRMWARE_UNREADABLE'] },
+      { scenario: 'launch-secret', checks: ['!GUEST_FIRMWARE_UNREADABLE'] },
+    ],
   },
   ...LAUNCH_FAULTS,
 } as const satisfies Record<string, FaultEntry>;
