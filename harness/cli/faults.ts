@@ -52,32 +52,27 @@ export async function faultsVerb(options: FaultsOptions): Promise<number> {
     onSecond: async () => {},
   });
   const rows: FaultRow[] = [];
-  const everRed = new Set<string>();
   const report = (row: FaultRow) => {
     rows.push(row);
     if (options.json) process.stdout.write(`${JSON.stringify(row)}\n`);
     else say(formatRow(row));
   };
+  const trials = [...cleanTrials(options), ...faultTrials(faults, options)];
+  const everRed = new Set<string>();
+  const stray: string[] = [];
   try {
-    const everyProfile = options.fault.length === 0 ? Object.keys(profiles) : DEFAULT_PROFILES;
-    const cleanProfiles = options.profile === undefined ? everyProfile : [options.profile];
-    for (const profile of cleanProfiles) {
-      if (interrupt.signal.aborted) break;
-      const observed = await redChecks(scenarios, profile, undefined, folder, interrupt.signal);
-      report(judge('none', profile, observed, new Map(), true));
-    }
-    for (const fault of faults) {
-      const on = options.profile === undefined ? (fault.profiles ?? DEFAULT_PROFILES) : [options.profile];
-      for (const profile of on) {
-        if (interrupt.signal.aborted) break;
-        const observed = await redChecks(scenarios, profile, fault, folder, interrupt.signal);
-        report(judge(fault.id, profile, observed, expectedRed(fault), false));
+    await runTrials(scenarios, trials, folder, interrupt.signal, {
+      onTrial: (trial, observed) => {
+        report(judge(trial, observed));
+        if (trial.fault === undefined) return;
         for (const [scenario, checks] of observed.red) for (const check of checks) everRed.add(`${scenario}: ${check}`);
-      }
-    }
+      },
+      onStray: (what) => stray.push(what),
+    });
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+  for (const what of stray) say(`error       outside of any scenario: ${what}`);
   const caught = faults.filter((fault) => {
     const own = rows.filter((row) => row.fault === fault.id);
     return own.length > 0 && own.every((row) => row.outcome === 'caught');
@@ -88,6 +83,7 @@ export async function faultsVerb(options: FaultsOptions): Promise<number> {
   for (const check of vacuous) say(`no fault turns this check red: ${check}`);
   say(`${faults.length} faults, ${caught.length} caught, ${falseAlarms} false alarms`);
   if (interrupt.signal.aborted) return EXIT.broken;
+  if (stray.length > 0 || rows.length < trials.length) return EXIT.broken;
   return caught.length === faults.length && falseAlarms === 0 && vacuous.length === 0 ? EXIT.ok : EXIT.product;
 }
 
@@ -115,54 +111,85 @@ function selectFaults(options: FaultsOptions): readonly Fault[] {
     : named.filter((fault) => fault.profiles === undefined || (fault.profiles as readonly string[]).includes(profile));
 }
 
-async function redChecks(
+/** All scenarios, once, on one profile under one fault or none. */
+interface Trial {
+  readonly profile: string;
+  readonly fault: Fault | undefined;
+}
+
+function cleanTrials(options: FaultsOptions): Trial[] {
+  const everyProfile = options.fault.length === 0 ? Object.keys(profiles) : DEFAULT_PROFILES;
+  const on = options.profile === undefined ? everyProfile : [options.profile];
+  return on.map((profile) => ({ profile, fault: undefined }));
+}
+
+function faultTrials(faults: readonly Fault[], options: FaultsOptions): Trial[] {
+  return faults.flatMap((fault) => {
+    const on = options.profile === undefined ? (fault.profiles ?? DEFAULT_PROFILES) : [options.profile];
+    return on.map((profile) => ({ profile, fault }));
+  });
+}
+
+/** Runs all trials in one go, and hands over each as soon as its last scenario has ended. */
+async function runTrials(
   scenarios: readonly ScenarioFile[],
-  profile: string,
-  fault: Fault | undefined,
+  trials: readonly Trial[],
   folder: string,
   signal: AbortSignal,
-): Promise<Observed> {
-  const red: RedByScenario = new Map();
-  const skipped = new Set<string>();
-  const add = (scenario: string, what: string) => red.set(scenario, (red.get(scenario) ?? new Set()).add(what));
+  hear: { onTrial: (trial: Trial, observed: Observed) => void; onStray: (what: string) => void },
+): Promise<void> {
+  const observed = trials.map(() => ({ red: new Map<string, Set<string>>(), skipped: new Set<string>(), ended: 0 }));
   const startedAtMs = Date.now();
-  const reportDir = mkdtempSync(path.join(folder, 'run-'));
-  mkdirSync(path.join(reportDir, 'artifacts'));
+  mkdirSync(path.join(folder, 'artifacts'));
+  const onScenarioEvent = (event: RunEvent & { scenario: string }) => {
+    const [id = '', key = ''] = event.scenario.split('@');
+    const own = observed[Number(key)];
+    const trial = trials[Number(key)];
+    if (own === undefined || trial === undefined) return;
+    const add = (what: string) => own.red.set(id, (own.red.get(id) ?? new Set()).add(what));
+    if (event.type === 'check' && event.check.outcome === 'failed') add(event.check.id);
+    if (event.type !== 'scenario-finished') return;
+    if (event.error !== undefined && event.error.code !== 'SCENARIO_PROMISE_BROKEN')
+      add(`!${event.error.code ?? event.error.message}`);
+    if (event.status === 'skipped') own.skipped.add(id);
+    own.ended++;
+    if (own.ended === scenarios.length) hear.onTrial(trial, own);
+  };
   await runScenarios({
     files: scenarios.map((entry) => entry.file),
     settings: {
       owner: currentOwner(createRunId(startedAtMs, toHex(randomBytes(3)))),
-      host: `fake:${profile}`,
-      faults: fault === undefined ? [] : [fault.id],
+      host: `fake:${DEFAULT_PROFILES[0]}`,
+      faults: [],
       required: [],
       maxGuests: undefined,
       startedAtMs,
-      reportDir,
+      reportDir: folder,
       timeoutMs: 120_000,
+      variants: trials.map(({ profile, fault }, index) => ({
+        key: String(index),
+        host: `fake:${profile}`,
+        faults: fault === undefined ? [] : [fault.id],
+      })),
     },
     retries: 0,
     atOnce: 2,
     signal,
-    emit: (event: RunEvent) => {
-      if (event.type === 'check' && event.check.outcome === 'failed') add(event.scenario, event.check.id);
-      if (event.type === 'scenario-finished' && event.error !== undefined) {
-        const { code, message } = event.error;
-        if (code !== 'SCENARIO_PROMISE_BROKEN') add(event.scenario, `!${code ?? message}`);
-      }
-      if (event.type === 'scenario-finished' && event.status === 'skipped') skipped.add(event.scenario);
-      if (event.type === 'run-error') add('run', `!${event.error.code ?? event.error.message}`);
-      if (event.type === 'left-behind') add('run', `left behind: ${event.what}`);
+    emit: (event) => {
+      if ('scenario' in event) onScenarioEvent(event);
+      if (event.type === 'run-error') hear.onStray(event.error.message);
+      if (event.type === 'left-behind') hear.onStray(event.what);
     },
   });
-  return { red, skipped };
 }
 
 function expectedRed(fault: Fault): RedByScenario {
   return new Map(fault.expected.map(({ scenario, checks }) => [scenario, new Set(checks)]));
 }
 
-function judge(fault: string, profile: string, observed: Observed, named: RedByScenario, clean: boolean): FaultRow {
+function judge({ profile, fault }: Trial, observed: Observed): FaultRow {
   const { red } = observed;
+  const named = fault === undefined ? new Map<string, Set<string>>() : expectedRed(fault);
   const expected = new Map([...named].filter(([scenario]) => !observed.skipped.has(scenario)));
   const without = (from: RedByScenario, other: RedByScenario) =>
     [...from].flatMap(([scenario, checks]) =>
@@ -171,8 +198,8 @@ function judge(fault: string, profile: string, observed: Observed, named: RedByS
   const unexpected = without(red, expected);
   const missing = without(expected, red);
   const caught = red.size > 0 && missing.length === 0;
-  const outcome = unexpected.length > 0 ? 'false-alarm' : clean ? 'clean' : caught ? 'caught' : 'missed';
-  return { fault, profile, outcome, unexpected, missing };
+  const outcome = unexpected.length > 0 ? 'false-alarm' : fault === undefined ? 'clean' : caught ? 'caught' : 'missed';
+  return { fault: fault?.id ?? 'none', profile, outcome, unexpected, missing };
 }
 
 function formatRow(row: FaultRow): string {
