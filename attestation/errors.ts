@@ -23,10 +23,17 @@ export const attestationErrors = {
     kind: 'usage',
     summary: 'A CPU family, model or stepping that the CPUID signature cannot hold.',
   },
+  CRL_MALFORMED: { kind: 'product', summary: 'Bytes that are not a certificate revocation list in DER.' },
   EC_POINT_INVALID: { kind: 'product', summary: 'An elliptic curve point that is not on P-384.' },
   EC_SCALAR_INVALID: { kind: 'usage', summary: 'A private key outside 1..n-1 of P-384, or of another length.' },
   GODH_INVALID: { kind: 'product', summary: 'A guest owner certificate whose body the firmware would refuse.' },
   GUID_INVALID: { kind: 'usage', summary: 'Text that is not a GUID.' },
+  HCL_REPORT_MALFORMED: { kind: 'product', summary: 'Bytes that are not the HCL report of an Azure guest.' },
+  ID_BLOCK_MALFORMED: { kind: 'product', summary: 'Bytes that are not a SEV-SNP ID block or ID authentication page.' },
+  KDS_URL_INVALID: {
+    kind: 'usage',
+    summary: "An address, or parts of one, that AMD's Key Distribution Service does not have.",
+  },
   KERNEL_CMDLINE_INVALID: { kind: 'usage', summary: 'A kernel command line that no hypervisor could have passed.' },
   KERNEL_HASHES_MALFORMED: {
     kind: 'usage',
@@ -91,9 +98,17 @@ export const attestationErrors = {
     kind: 'product',
     summary: 'Bytes that are not an SEV certificate (PDH, PEK, OCA, CEK).',
   },
+  SNP_EVIDENCE_MALFORMED: {
+    kind: 'product',
+    summary:
+      'A container of SEV-SNP evidence (TSM report, certificate table, guest message, CoCo JSON) that breaks its own rules.',
+  },
+  SNP_REPORT_MALFORMED: { kind: 'product', summary: 'Bytes that are not a SEV-SNP attestation report.' },
+  TCB_INVALID: { kind: 'usage', summary: 'A TCB version that the processor cannot have.' },
   TEK_INVALID: { kind: 'usage', summary: 'A transport encryption key of the wrong size, or all zero.' },
   TIK_INVALID: { kind: 'usage', summary: 'A transport integrity key of the wrong size, or all zero.' },
   VMSA_MALFORMED: { kind: 'usage', summary: 'A VMSA page that is not one page long.' },
+  X509_MALFORMED: { kind: 'product', summary: 'Bytes that are not an X.509 certificate in DER or PEM.' },
 } as const satisfies ErrorCatalogue;
 
 export const attestationError = errorFactory(attestationErrors);

@@ -19,7 +19,7 @@ export {
 } from './certs/chain-files.ts';
 export { DENIED_CHIPS, type DeniedChip } from './certs/denied-chips.ts';
 export type { RandomSource } from './certs/p384.ts';
-export { PINNED_ROOTS, type PinnedRoot, type Product, productOfCpu } from './certs/products.ts';
+export { PINNED_ROOTS, type PinnedRoot, type Product, productOfCaKey, productOfCpu } from './certs/products.ts';
 export { encodeSevCertificate, parseSevCertificate, type SevCertificate } from './certs/sev-certificate.ts';
 export { attestationErrors } from './errors.ts';
 export {

@@ -6,7 +6,7 @@ $.verbose = false;
 $.nothrow = true;
 
 /** Below this many modules the boundary check looks at too little to mean anything. */
-const MODULE_FLOOR = 150;
+const MODULE_FLOOR = 400;
 
 /** @type {[name: string, run: () => Promise<string | undefined>][]} each returns what is wrong, or undefined */
 const checks = [

@@ -182,6 +182,7 @@ function generate() {
       out.push(`    args: ${codecPair(procedure.args)},`, `    ret: ${codecPair(procedure.ret)} },`);
     }
     out.push('};', '');
+    if (events.length === 0) continue;
     out.push(`export interface ${title}Events {`);
     for (const event of events) out.push(`  ${event.key}: ${tsShape(event.args)};`);
     out.push('}', '');

@@ -3,6 +3,9 @@
 export { buildSecretTable, Secret } from '../attestation/index.ts';
 export { fromBase64, toBase64, toHex } from '../core/bytes.ts';
 export { SLOT_TIMELINE_TYPE } from '../reports/model/run.ts';
+export { lintDomain } from './conformance/lint.ts';
+export { enforcedMutants, type Mutant, mutantXml, sentenceOf } from './conformance/mutants.ts';
+export { type Trial, tryDomain } from './conformance/trial.ts';
 export { type ScenarioContext, scenario } from './fixtures/scenario.ts';
 export {
   type AttestedGuest,

@@ -1,4 +1,4 @@
-import { renderGithubSummary } from './github/render.ts';
+import { renderGithubAnnotations, renderGithubSummary } from './github/render.ts';
 import { renderHtml } from './html/render.ts';
 import { renderJunit } from './junit/render.ts';
 import type { Run } from './model/run.ts';
@@ -21,6 +21,7 @@ export const renderers = {
   junit: (run: Run) => renderJunit(asStored(run)),
   terminal: (run: Run) => renderSummary(asStored(run)),
   github: (run: Run) => renderGithubSummary(asStored(run)),
+  'github-annotations': (run: Run) => renderGithubAnnotations(asStored(run)),
   tap: (run: Run) => renderTap(asStored(run)),
   json: renderJson,
 } as const satisfies Readonly<Record<string, (run: Run) => string>>;

@@ -98,7 +98,10 @@ scenario(
 
       await step('stop one guest, start two', async () => {
         const stopped = guests.shift();
-        if (stopped === undefined) return skipCheck('stop-frees-one-slot', 'no guest is running');
+        if (stopped === undefined) {
+          skipCheck('stop-is-announced', 'no guest is running');
+          return skipCheck('stop-frees-one-slot', 'no guest is running');
+        }
         await announcedStop(context, stopped);
         await expectExactlyOneMore(context, launcher, guests, 'stop-frees-one-slot', 'after-stop');
       });

@@ -63,9 +63,23 @@ export function p384Spki(point: EcPoint): Uint8Array {
  * The caller has checked that the point is on the curve. R or S outside 1..n-1 is `false`; `(r, n-s)` is as good as `(r, s)`.
  */
 export function verifyEcdsaSha256(point: EcPoint, message: Uint8Array, signature: EcdsaSignature): boolean {
+  return verifyEcdsa('sha256', point, message, signature);
+}
+
+/** The same with SHA-384, as SEV-SNP reports and ID blocks use it. */
+export function verifyEcdsaSha384(point: EcPoint, message: Uint8Array, signature: EcdsaSignature): boolean {
+  return verifyEcdsa('sha384', point, message, signature);
+}
+
+function verifyEcdsa(
+  hash: 'sha256' | 'sha384',
+  point: EcPoint,
+  message: Uint8Array,
+  signature: EcdsaSignature,
+): boolean {
   if (!isScalar(signature.r) || !isScalar(signature.s)) return false;
   const key = createPublicKey({ key: Buffer.from(p384Spki(point)), format: 'der', type: 'spki' });
-  return verify('sha256', message, { key, dsaEncoding: 'ieee-p1363' }, concatBytes(signature.r, signature.s));
+  return verify(hash, message, { key, dsaEncoding: 'ieee-p1363' }, concatBytes(signature.r, signature.s));
 }
 
 export interface EcKeyPair {

@@ -95,7 +95,7 @@ function refused(because: string): PssVerdict {
 let loaded: typeof Forge | undefined;
 
 /** Loaded on first use: it takes as long to load as all of a launch verification, which needs no RSA. */
-function forge(): typeof Forge {
+export function forge(): typeof Forge {
   loaded ??= createRequire(import.meta.url)('node-forge') as typeof Forge;
   return loaded;
 }

@@ -8,6 +8,7 @@ import { Secret } from '../../core/secret.ts';
 import type { LaunchDigest } from '../brands.ts';
 import { mutants, type Roles } from '../testing/mutation-ops.ts';
 import { openVectorSet, type Vector } from '../testing/vector-files.ts';
+import { VECTOR_KINDS } from '../testing/vector-kinds.ts';
 import { verifyLaunch } from '../verify/launch.ts';
 import { encodeCpuSignature } from './cpu-signature.ts';
 import { type BuiltVcpus, computeLaunchDigest } from './digest.ts';
@@ -32,7 +33,7 @@ interface Result {
 const readShared = (name: string) => new Uint8Array(readFileSync(path.join(VECTORS, name)));
 const { vectors, recipes, rolesOf, fileOf } = openVectorSet(
   (name) => (name.endsWith('.gz') ? new Uint8Array(gunzipSync(readShared(name))) : readShared(name)),
-  ['launch-measure', 'launch-digest', 'vmsa'],
+  VECTOR_KINDS.measurement,
 );
 
 /** The verdict of the library, as the manifest words it, and what gave it. */

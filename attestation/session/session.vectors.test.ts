@@ -12,6 +12,7 @@ import { openLaunchSecret, type SecretKeys, sealLaunchSecret } from '../secrets/
 import { buildSecretTable, parseSecretTable } from '../secrets/table.ts';
 import { type MutationOp, mutants, type Roles } from '../testing/mutation-ops.ts';
 import { openVectorSet, type Vector } from '../testing/vector-files.ts';
+import { VECTOR_KINDS } from '../testing/vector-kinds.ts';
 import { hmacSha256, sealSessionBlob, unsealSessionBlob } from './blob.ts';
 import { deriveKey } from './kdf.ts';
 import { createLaunchSession } from './launch-session.ts';
@@ -20,7 +21,7 @@ import { parseTek } from './transport-keys.ts';
 const shared = process.env.SEV_HARNESS_SHARED ?? path.resolve(import.meta.dirname, '../../../shared');
 const { vectors, recipes, rolesOf, fileOf } = openVectorSet(
   (name) => Uint8Array.from(readFileSync(path.join(shared, 'vectors', name))),
-  ['ecdh', 'kdf', 'session-blob', 'launch-secret'],
+  VECTOR_KINDS.session,
 );
 
 type Params = Readonly<Record<string, string>>;

@@ -21,6 +21,7 @@ export interface MutationOp {
   readonly key?: string;
   readonly path?: readonly string[];
   readonly value?: unknown;
+  readonly delete?: boolean;
   readonly text?: string;
   readonly with?: { readonly vector: string; readonly role: string };
 }
@@ -98,6 +99,13 @@ function applyToBytes(bytes: Uint8Array, op: MutationOp): Uint8Array {
       field.set(hex((P384_ORDER - s).toString(16).padStart(144, '0')).reverse());
       return copy;
     }
+    case 'pem': {
+      const lines = toBase64(bytes).match(/.{1,64}/g) ?? [];
+      return Buffer.from(`-----BEGIN CERTIFICATE-----\n${lines.join('\n')}\n-----END CERTIFICATE-----\n`);
+    }
+    case 'der_reencode_len':
+      // 30 82 hh ll becomes 30 83 00 hh ll.
+      return concatBytes(Uint8Array.of(0x30, 0x83, 0), copy.subarray(2));
     default:
       return Buffer.from(JSON.stringify(applyToJson(JSON.parse(Buffer.from(bytes).toString('utf8')), op)));
   }
@@ -114,7 +122,8 @@ function applyToJson(document: Record<string, unknown>, op: MutationOp): Record<
     case 'json': {
       const [name, ...deeper] = op.path ?? [];
       if (name === undefined || deeper.length > 0) throw new Error('only top-level JSON values are changed here');
-      return { ...document, [name]: op.value };
+      const { [name]: _, ...rest } = document;
+      return op.delete === true ? rest : { ...document, [name]: op.value };
     }
     case 'json_b64_xor':
       return withBase64(xor(base64(), need(op.offset), hex(op.mask)));

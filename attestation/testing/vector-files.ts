@@ -6,6 +6,9 @@ export interface Vector {
   readonly kind: string;
   readonly generation?: string;
   readonly denylist?: boolean;
+  /** Who signs the report. */
+  readonly key?: 'vcek' | 'vlek';
+  readonly evaluate_at?: string;
   readonly files: readonly { readonly path: string; readonly role: string }[];
   readonly expect: { readonly verdict: string; readonly checks: Readonly<Record<string, string>> };
 }
@@ -16,7 +19,11 @@ export interface Recipe {
   readonly base: string;
   readonly class: 'crypto' | 'strict' | 'control';
   readonly ops: readonly MutationOp[];
-  readonly context?: { readonly generation?: string };
+  readonly context?: {
+    readonly generation?: string;
+    readonly key?: 'vcek' | 'vlek';
+    readonly evaluate_at?: string;
+  };
   readonly expect: { readonly verdict: string };
 }
 

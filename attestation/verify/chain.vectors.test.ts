@@ -10,13 +10,14 @@ import type { Product } from '../certs/products.ts';
 import { parseSevCertificate } from '../certs/sev-certificate.ts';
 import { mutants, type Roles } from '../testing/mutation-ops.ts';
 import { openVectorSet, type Recipe, type Vector } from '../testing/vector-files.ts';
+import { VECTOR_KINDS } from '../testing/vector-kinds.ts';
 import { verifyChain } from './chain.ts';
 import { type VerifiedRoots, verifyRoots } from './chain-roots.ts';
 
 const shared = process.env.SEV_HARNESS_SHARED ?? path.resolve(import.meta.dirname, '../../../shared');
 const { vectors, recipes, rolesOf, fileOf } = openVectorSet(
   (name) => Uint8Array.from(readFileSync(path.join(shared, 'vectors', name))),
-  ['amd-ca-sev', 'sev-chain'],
+  VECTOR_KINDS.chain,
 );
 
 const GENERATIONS: readonly Product[] = ['naples', 'rome', 'milan', 'genoa', 'turin'];

@@ -38,4 +38,24 @@ Examples:
 Exit codes: 0 clean or warnings only, 1 a rule is broken, 2 the host is not usable, 3 usage or no domain XML.`,
     )
     .action(async (file, options) => finish(await (await import('./lint-domain.ts')).lintDomainVerb(file, options)));
+
+  program
+    .command('diagnose')
+    .description('say what went wrong, from the log of a guest, of libvirt or of the kernel')
+    .argument('[file...]', 'logs; - or nothing reads standard input')
+    .option('--libvirt <version>', "the host's libvirt, where the log does not say it")
+    .option('--qemu <version>', "the host's QEMU")
+    .option('--kernel <version>', "the host's kernel")
+    .option('--json', 'print the diagnosis as JSON on stdout')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  npm run diagnose -- /var/log/libvirt/qemu/guest1.log
+  dmesg | npm run --silent diagnose -- guest1.log -
+  virsh start guest1 2>&1 | npm run --silent diagnose
+
+Exit codes: 0 a cause is named or nothing failed, 1 something failed and the table does not know why, 3 usage.`,
+    )
+    .action(async (files, options) => finish((await import('./diagnose.ts')).diagnoseVerb(files, options)));
 }

@@ -29,7 +29,7 @@ function expectOneClearLine(stderr: string, words: RegExp) {
 }
 
 describe('help', () => {
-  it.each(['scenario', 'emulate', 'reap', 'faults', 'report'])('of %s shows examples', async (verb) => {
+  it.each(['scenario', 'emulate', 'reap', 'faults', 'report', 'preflight'])('of %s shows examples', async (verb) => {
     const { code, stdout } = await harness([verb, '--help']);
     expect(code).toBe(0);
     expect(stdout).toContain('Examples:');

@@ -5,7 +5,7 @@ import { exitCodeOf, printError } from './output.ts';
 /** Verbs are loaded when they run; `attest` is run once per guest, and starts in half the time without commander. */
 async function main(words: readonly string[]): Promise<number> {
   try {
-    const rerun = await rerunWithFreshBuild();
+    const rerun = await rerunWithFreshBuild(words[0]);
     if (rerun !== undefined) return rerun;
     if (words[0] !== 'attest') return await (await import('./program.ts')).runProgram(words);
     const [{ attestCommand }, { processIo }] = await Promise.all([

@@ -10,12 +10,14 @@ export interface ScenarioRunOptions {
   readonly files: readonly string[];
   readonly settings: ScenarioSettings;
   readonly retries: number;
+  /** Scenario files that run at the same time; more than one only on emulated hosts, which each file has to itself. */
+  readonly atOnce?: number;
   readonly emit: (event: RunEvent) => void;
   /** Aborting ends the scenarios after their cleanup. */
   readonly signal: AbortSignal;
 }
 
-/** Runs the scenario files in vitest, one after the other, and returns when all have cleaned up. */
+/** Runs the scenario files in vitest and returns when all have cleaned up. */
 export async function runScenarios(options: ScenarioRunOptions): Promise<void> {
   const { files, settings, signal } = options;
   const before = signalListeners();
@@ -28,7 +30,8 @@ export async function runScenarios(options: ScenarioRunOptions): Promise<void> {
       watch: false,
       pool: 'threads',
       isolate: false,
-      fileParallelism: false,
+      fileParallelism: options.atOnce !== undefined,
+      maxWorkers: options.atOnce ?? 1,
       testTimeout: 0,
       hookTimeout: 0,
       retry: options.retries,

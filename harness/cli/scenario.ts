@@ -17,6 +17,7 @@ import { readSevFacts } from '../host/facts.ts';
 import { openHost } from '../host/host.ts';
 import { type HostName, parseHostName } from '../host/name.ts';
 import { NEEDS } from '../host/needs.ts';
+import { preflightSummary } from '../host/preflight/index.ts';
 import { catchInterrupts } from './interrupt.ts';
 import { printError, say } from './output.ts';
 import { runScenarios } from './run-scenarios.ts';
@@ -147,7 +148,8 @@ function runHeader(runId: string, startedAtMs: number, options: ScenarioOptions)
 /** Connects once before any scenario, so that an unusable host is one clear error. */
 async function describeHost(name: HostName, signal: AbortSignal, emit: (event: UntimedEvent) => void): Promise<void> {
   await using host = await openHost(name, { signal });
-  emit({ type: 'host-described', host: hostFactsOf(host, await readSevFacts(host)) });
+  const [facts, summary] = await Promise.all([readSevFacts(host), preflightSummary(host)]);
+  emit({ type: 'host-described', host: hostFactsOf(host, facts, summary) });
 }
 
 /** After a second Ctrl-C: names the guests that are still on the host and the command that removes them. */

@@ -132,6 +132,48 @@ describe('--fix', () => {
     expect(after).toBe(CLEAN);
   });
 
+  it.each<[string, 'train' | 'modern', string | RegExp, string]>([
+    ['a policy that breaks two rules', 'train', '0x0033', '0x0032'],
+    ['an element that stands on a line of its own', 'train', '    <acpi/>\n', '    <acpi/>\n    <vmcoreinfo/>\n'],
+    ['an element among others on its line', 'train', '<acpi/>', '<acpi/><vmcoreinfo/>'],
+    [
+      'a controller that the machine does not have',
+      'train',
+      "<memballoon model='none'/>",
+      "<controller type='ide' index='0'/><memballoon model='none'/>",
+    ],
+  ])('gives the text back that there was before %s', (_, profile, from, to) => {
+    const broken = CLEAN.replace(from, to);
+    expect(broken).not.toBe(CLEAN);
+    expect(fixDomain(broken, { profile, host: HOST }).xml).toBe(CLEAN);
+  });
+
+  it('adds what is missing in one place after the other', () => {
+    const empty = CLEAN.replace(/ {4}<cbitpos>[\s\S]*<\/policy>\n/, '');
+    const fixed = fixDomain(empty, { profile: 'train', host: HOST });
+    expect(fixed.mended.map(({ rule }) => rule)).toEqual([
+      'CBITPOS-MISSING',
+      'REDUCEDPHYSBITS-MISSING',
+      'POLICY-MISSING',
+    ]);
+    expect(fixed.xml).toBe(CLEAN);
+  });
+
+  it('moves a boot disk without what its old bus left behind, and adds the controller that it needs', () => {
+    const virtio = CLEAN.replace(/ {4}<controller[\s\S]*<\/controller>\n/, '')
+      .replace("type='qcow2'/>", "type='qcow2' iommu='on' queues='4' cache='none'/>")
+      .replace(
+        "<target dev='sda' bus='scsi'/>",
+        "<target dev='vda' bus='virtio'/>\n      <address type='pci' bus='0x01'/>",
+      );
+    const { xml } = fixDomain(virtio, { profile: 'train', host: HOST });
+    expect(xml).toContain("<driver name='qemu' type='qcow2' cache='none'/>");
+    expect(xml).toContain("<target dev='sda' bus='scsi'/>\n    </disk>");
+    expect(xml).toContain(
+      "    <controller type='scsi' index='0' model='virtio-scsi'>\n      <driver iommu='on'/>\n    </controller>\n  </devices>",
+    );
+  });
+
   it('writes in the quotes of the document', () => {
     const double = CLEAN.replaceAll("'", '"').replace(/ {4}<controller[\s\S]*<\/controller>\n/, '');
     const after = fixDomain(double, { profile: 'train', host: HOST }).xml;

@@ -31,7 +31,9 @@ describe('each rule', () => {
     expect(finding?.severity).toBe(sample.severity);
     if (sample.place !== undefined) expect(finding?.location).toBe(sample.place);
     expect(finding?.message).not.toBe('');
-    expect(finding?.source).toMatch(/^[a-zA-Z -]+: "/);
+    expect(finding?.source).toMatch(
+      /^(nova specification|libvirt article|nova|SEV-SNP firmware ABI|libvirt documentation|QEMU): ./,
+    );
     expect(finding?.suggestion).not.toBe('');
   });
 

@@ -47,6 +47,8 @@ export const SENTENCE = {
   sevType: article("<launchSecurity type='sev'>"),
 } as const satisfies Record<string, Quote>;
 
+/** In quotation marks only what is quoted word by word. */
 export function quoteText({ document, text }: Quote): string {
-  return `${document}: "${text}"`;
+  const isSeed = document === 'nova specification' || document === 'libvirt article';
+  return isSeed ? `${document}: "${text}"` : `${document}: ${text}`;
 }

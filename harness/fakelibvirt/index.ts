@@ -10,8 +10,7 @@ import { emulatorHandlers, qemuHandlers, remoteHandlers } from './server/handler
 import { Listener } from './server/listener.ts';
 import { Machine } from './state/machine.ts';
 
-export { fakelibvirtErrors } from './errors.ts';
-export { type Fault, type FaultExpectation, type FaultId, faultCatalogue, isFaultId } from './faults/catalogue.ts';
+export { type Fault, type FaultId, faultCatalogue, isFaultId } from './faults/catalogue.ts';
 export { isProfileName, type ProfileName, profiles } from './profiles/index.ts';
 export type { Profile } from './profiles/profile.ts';
 

@@ -16,8 +16,8 @@ export interface GuestSpec {
   readonly boot?: { readonly kernel: string; readonly cmdline: string };
 }
 
-/** NODBG and NOKS, as the libvirt article's examples have it; SEV-ES adds its bit. */
-const POLICY: Readonly<Record<Exclude<GuestKind, 'plain'>, number>> = { sev: 0x0003, 'sev-es': 0x0007 };
+/** nova's policy: NODBG, NOKS, DOMAIN and SEV ("which equates to 0x0033"); SEV-ES adds its bit. */
+const POLICY: Readonly<Record<Exclude<GuestKind, 'plain'>, number>> = { sev: 0x0033, 'sev-es': 0x0037 };
 
 const builder = new XMLBuilder({
   ignoreAttributes: false,

@@ -3,10 +3,16 @@ import { isProfileName, type Profile, profiles } from '../fakelibvirt/index.ts';
 import type { SevFacts } from './facts.ts';
 import type { Host } from './host.ts';
 import { capabilitiesOf, NEEDS } from './needs.ts';
+import type { PreflightSummary } from './preflight/index.ts';
 import { advertisedLimits, hardwareLimits, type SlotPool } from './slots.ts';
 
+const EMULATED = [
+  'The host is emulated: this run says nothing about any processor, firmware, kernel, QEMU or libvirt.',
+  'Its firmware and its memory encryption are models of ours, and its guests execute no code.',
+];
+
 /** What the report says about the host: what it is, what it offers, and what a run on it cannot show. */
-export function hostFactsOf(host: Host, facts: SevFacts): HostFacts {
+export function hostFactsOf(host: Host, facts: SevFacts, preflight: PreflightSummary): HostFacts {
   const capabilities = capabilitiesOf(facts);
   const profile = host.profile !== undefined && isProfileName(host.profile) ? profiles[host.profile] : undefined;
   return {
@@ -17,8 +23,8 @@ export function hostFactsOf(host: Host, facts: SevFacts): HostFacts {
     ...(profile === undefined ? {} : { profile: profile.name, generation: profile.cpu.brand }),
     versions: { ...facts.versions, ...firmwareVersions(profile) },
     capabilities: NEEDS.filter((need) => capabilities[need].met),
-    facts: factLines(facts),
-    notVerified: notVerified(host, facts),
+    facts: { ...factLines(facts), ...preflight.facts },
+    notVerified: [...(host.kind === 'emulated' ? EMULATED : []), ...preflight.notVerified],
   };
 }
 
@@ -45,16 +51,4 @@ function factLines(facts: SevFacts): Record<string, string> {
       `${facts.domainCapabilities.cbitpos}, ${facts.domainCapabilities.reducedPhysBits} physical address bits fewer (domcapabilities)`;
   lines['guest type'] = facts.virtType;
   return lines;
-}
-
-function notVerified(host: Host, facts: SevFacts): string[] {
-  const sentences =
-    host.kind === 'emulated'
-      ? [
-          'The host is emulated: this run says nothing about any processor, firmware, kernel, QEMU or libvirt.',
-          'Guests of the emulated host execute no code, and their memory is not encrypted.',
-        ]
-      : [];
-  for (const [fact, because] of Object.entries(facts.unknown)) sentences.push(`${fact} could not be read: ${because}.`);
-  return sentences;
 }

@@ -146,24 +146,38 @@ async function sevInfo(host: Host, unknown: Record<string, string>): Promise<Sev
   }
 }
 
+const LARGEST_EXTENDED_LEAF = 0x80000000;
+const ENCRYPTION_LEAF = 0x8000001f;
+
 async function readCpuid(host: Host, unknown: Record<string, string>): Promise<SevCpuid | undefined> {
-  // The cpuid driver (cpuid(4)) takes the leaf as file offset and gives EAX, EBX, ECX, EDX.
-  const reading = await host.shell.readFile('/dev/cpu/0/cpuid', { offset: 0x8000001f, length: 16 });
-  if (reading.outcome !== 'read' || reading.bytes.length < 16) {
-    unknown.cpuid = reading.outcome === 'unreadable' ? reading.because : '/dev/cpu/0/cpuid is absent (modprobe cpuid)';
+  // A processor without the leaf answers with another leaf's registers, so its number is asked for first.
+  const largest = await cpuidLeaf(host, LARGEST_EXTENDED_LEAF, unknown);
+  if (largest === undefined) return undefined;
+  if (largest.getUint32(0, true) < ENCRYPTION_LEAF) {
+    unknown.cpuid = 'the processor has no leaf 0x8000001F';
     return undefined;
   }
-  const view = new DataView(reading.bytes.buffer, reading.bytes.byteOffset, 16);
-  const [eax, ebx] = [view.getUint32(0, true), view.getUint32(4, true)];
+  const leaf = await cpuidLeaf(host, ENCRYPTION_LEAF, unknown);
+  if (leaf === undefined) return undefined;
+  const [eax, ebx] = [leaf.getUint32(0, true), leaf.getUint32(4, true)];
   return {
     sev: (eax & 0x2) !== 0,
     sevEs: (eax & 0x8) !== 0,
     sevSnp: (eax & 0x10) !== 0,
     cbitpos: ebx & 0x3f,
     reducedPhysBits: (ebx >>> 6) & 0x3f,
-    maxAsid: view.getUint32(8, true),
-    minSevAsid: view.getUint32(12, true),
+    maxAsid: leaf.getUint32(8, true),
+    minSevAsid: leaf.getUint32(12, true),
   };
+}
+
+/** EAX, EBX, ECX and EDX of a leaf, little-endian: the cpuid driver (cpuid(4)) takes the leaf as file offset. */
+async function cpuidLeaf(host: Host, leaf: number, unknown: Record<string, string>): Promise<DataView | undefined> {
+  const reading = await host.shell.readFile('/dev/cpu/0/cpuid', { offset: leaf, length: 16 });
+  if (reading.outcome === 'read' && reading.bytes.length === 16)
+    return new DataView(reading.bytes.buffer, reading.bytes.byteOffset, 16);
+  unknown.cpuid = reading.outcome === 'unreadable' ? reading.because : '/dev/cpu/0/cpuid is absent (modprobe cpuid)';
+  return undefined;
 }
 
 async function readText(host: Host, path: string): Promise<{ text?: string; because: string }> {

@@ -37,6 +37,12 @@ describe('refusalOf', () => {
     expect(refusal.words).toContain("7 ('Policy is not allowed')");
   });
 
+  it('takes no consequence for a cause', () => {
+    const refusal = refusalOf(refused('internal error: qemu unexpectedly closed the monitor'));
+    expect(refusal.cause).toBe('unknown');
+    expect(refusal.words).toContain('without a text that we know');
+  });
+
   it('keeps a text that it does not know', () => {
     expect(refusalOf(refused('something new'))).toMatchObject({ cause: 'unknown', text: 'something new' });
   });

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type HostShell, shellOf } from './shell.ts';
+import { atMost } from './shell-commands.ts';
 
 let folder: string;
 /** What `command=` of a libvirt URI can name: an ssh that runs its last word here. */
@@ -71,6 +72,28 @@ describe.each(shells)('the shell of a host, %s', (_, open) => {
   it('a program that the host does not have is absent, one that fails unreadable with its words', async () => {
     expect(await open().run(['sevh-no-such-program'])).toEqual({ outcome: 'absent' });
     expect(await open().run(['sh', '-c', 'echo why >&2; exit 3'])).toEqual({ outcome: 'unreadable', because: 'why' });
+  });
+});
+
+describe('many questions at once', () => {
+  it('go out a few at a time, in their order, and one that fails holds up no other', async () => {
+    const begun: number[] = [];
+    let underWay = 0;
+    let most = 0;
+    const ask = atMost(4, async (number: number) => {
+      begun.push(number);
+      underWay++;
+      most = Math.max(most, underWay);
+      await new Promise(setImmediate);
+      underWay--;
+      if (number === 2) throw new Error('refused');
+      return number;
+    });
+    const numbers = Array.from({ length: 20 }, (_, number) => number);
+    const answers = await Promise.allSettled(numbers.map(ask));
+    expect(most).toBe(4);
+    expect(begun).toEqual(numbers);
+    expect(answers.filter(({ status }) => status === 'fulfilled')).toHaveLength(19);
   });
 });
 

@@ -1,11 +1,11 @@
 import { type FileHandle, open } from 'node:fs/promises';
-import { execa } from 'execa';
 import { concatBytes } from '../../core/bytes.ts';
 import { errorText } from '../../core/errors.ts';
 import { harnessError } from '../errors.ts';
 import { type LibvirtConnection, parseLibvirtUri } from '../libvirt/index.ts';
 import { sshArguments } from '../libvirt/transport/ssh.ts';
 import {
+  atMost,
   folderNames,
   looksByCommand,
   manyFilesScript,
@@ -57,6 +57,8 @@ export interface HostShell {
 
 const WHOLE_FILE_MAX = 4 * 1024 * 1024;
 const CHUNK_BYTES = 256 * 1024;
+/** sshd turns away some of more than ten callers whom it does not know yet (MaxStartups of sshd_config). */
+const SSH_AT_A_TIME = 4;
 const ENOENT = 2;
 const ESRCH = 3;
 
@@ -135,14 +137,13 @@ function noShell(transport: string): HostShell {
 
 /** Runs coreutils on the host through ssh, with the arguments that the libvirt transport uses. */
 function sshShell(command: string, baseArguments: readonly string[]): HostShell {
-  const run = (script: string) =>
-    execa(command, [...baseArguments, script], { encoding: 'buffer', reject: false, timeout: 30_000, stdin: 'ignore' });
+  const run = atMost(SSH_AT_A_TIME, (script: string) => runHere(command, [...baseArguments, script]));
   return {
     where: 'ssh',
-    ...looksByCommand((words) => runHere(command, [...baseArguments, `LC_ALL=C ${words.map(shellQuoted).join(' ')}`])),
+    ...looksByCommand((words) => run(`LC_ALL=C ${words.map(shellQuoted).join(' ')}`)),
     async readFiles(paths) {
       if (paths.length === 0) return [];
-      const { stdout, because } = await runHere(command, [...baseArguments, manyFilesScript(paths)]);
+      const { stdout, because } = await run(manyFilesScript(paths));
       return parseManyFiles(stdout, paths.length, because);
     },
     async readFile(path, range) {
@@ -153,17 +154,13 @@ function sshShell(command: string, baseArguments: readonly string[]): HostShell 
           : `dd if=${quoted} iflag=skip_bytes,count_bytes skip=${range.offset} count=${range.length} bs=${range.length} status=none`;
       const result = await run(`test -e ${quoted} || exit 44; ${script}`);
       if (result.exitCode === 44) return { outcome: 'absent' };
-      if (result.exitCode !== 0)
-        return {
-          outcome: 'unreadable',
-          because: Buffer.from(result.stderr).toString().trim() || result.shortMessage || 'ssh failed',
-        };
+      if (result.exitCode !== 0) return { outcome: 'unreadable', because: result.because || 'ssh failed' };
       return { outcome: 'read', bytes: result.stdout };
     },
     async kill(pid) {
       const result = await run(`kill -0 ${pid} 2>/dev/null || exit 45; kill -9 ${pid}`);
       if (result.exitCode !== 0 && result.exitCode !== 45)
-        throw harnessError('HOST_SHELL', `cannot kill process ${pid}: ${Buffer.from(result.stderr).toString().trim()}`);
+        throw harnessError('HOST_SHELL', `cannot kill process ${pid}: ${result.because}`);
     },
   };
 }

@@ -42,7 +42,9 @@ export function advertisedLimits(facts: SevFacts, pool: SlotPool): { domcapabili
 
 /** What the machine itself says, by source; empty when none of it can be read. */
 export function hardwareLimits(facts: SevFacts, pool: SlotPool): { cpuid?: number; 'misc.capacity'?: number } {
-  const { cpuid, misc } = facts;
+  const { misc } = facts;
+  // ECX and EDX are reserved on a processor without SEV.
+  const cpuid = facts.cpuid?.sev ? facts.cpuid : undefined;
   const fromCpuid =
     cpuid === undefined ? undefined : pool === 'sev' ? cpuid.maxAsid - cpuid.minSevAsid + 1 : cpuid.minSevAsid - 1;
   const fromMisc = pool === 'sev' ? misc?.sev : misc?.sevEs;

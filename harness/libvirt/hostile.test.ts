@@ -1,43 +1,21 @@
 import { describe, expect, it } from 'vitest';
 import type { SevHarnessError } from '../../core/errors.ts';
-import { connect, type LibvirtConnection, RemoteError } from './index.ts';
+import { connect, RemoteError } from './index.ts';
 import { encodeValue } from './protocol/codec.ts';
-import { remoteEvents, remoteProcedures } from './protocol/libvirt.gen.ts';
+import { qemuProcedures, remoteProcedures } from './protocol/libvirt.gen.ts';
+import { askHostname, hostname } from './testing/ask-hostname.ts';
 import {
   coded,
   isCall,
   KEEPALIVE_PROGRAM,
   listenScripted,
-  type PeerSession,
   type RawMessage,
-  REMOTE,
   rawMessage,
 } from './testing/scripted-peer.ts';
 
 const { connectGetHostname, domainLookupByName } = remoteProcedures;
-/** Connects to a peer that answers `hostname` as told, asks it, and hands over what came of it. */
-async function askHostname(
-  answer: (call: Required<RawMessage>, session: PeerSession) => void,
-  use: (
-    outcome: { error: unknown; hostname: string | undefined },
-    connection: LibvirtConnection,
-  ) => Promise<void> | void,
-  timeoutMs = 5000,
-): Promise<void> {
-  await using peer = await listenScripted((message, session) => {
-    if (!isCall(message, connectGetHostname)) return 'default';
-    answer(message, session);
-    return undefined;
-  });
-  await using connection = await connect(peer.uri);
-  const outcome = await connection.call('connectGetHostname', {}, { timeoutMs, what: 'read the host name' }).then(
-    ({ hostname }) => ({ error: undefined, hostname }),
-    (error: unknown) => ({ error, hostname: undefined }),
-  );
-  await use(outcome, connection);
-}
-
-const hostname = (name: string) => encodeValue(connectGetHostname.ret, { hostname: name });
+const { domainMonitorCommand } = qemuProcedures;
+const QEMU = 0x20008087;
 
 describe('a peer that breaks the protocol', () => {
   const broken: readonly [string, (call: Required<RawMessage>) => Buffer, RegExp][] = [
@@ -58,11 +36,6 @@ describe('a peer that breaks the protocol', () => {
       'another procedure',
       (call) => rawMessage({ ...call, type: 1, procedure: 7 }),
       /as procedure 7 .* is procedure 59/,
-    ],
-    [
-      'the same number in another program',
-      (call) => rawMessage({ ...call, type: 1, program: 0x20008087 }),
-      /0x20008087/,
     ],
     [
       'an unknown keepalive',
@@ -86,6 +59,21 @@ describe('a peer that breaks the protocol', () => {
         expect(coded(later).message).toMatch(text);
       },
     );
+  });
+
+  it('by answering for the same number in another program that was called is named', async () => {
+    await using peer = await listenScripted((message, session) => {
+      if (message.program === QEMU) session.reply(message, encodeValue(domainMonitorCommand.ret, { result: '{}' }));
+      else if (isCall(message, connectGetHostname)) session.reply(message, hostname('x'), { program: QEMU });
+      else return 'default';
+      return undefined;
+    });
+    await using connection = await connect(peer.uri);
+    const dom = { name: 'x', uuid: '11111111-2222-3333-4444-555555555555', id: 1 };
+    await connection.callQemu('domainMonitorCommand', { dom, cmd: '{}', flags: 0 });
+    const error = coded(await connection.hostname().catch((reason: unknown) => reason));
+    expect(error.code).toBe('LIBVIRT_PROTOCOL');
+    expect(error.message).toContain('as procedure 59 of program 0x20008087');
   });
 
   it('by sending an event that cannot be decoded is named', async () => {
@@ -229,108 +217,5 @@ describe('a peer that goes away', () => {
     const error = await connect(peer.uri).catch((reason: unknown) => reason);
     expect(coded(error).code).toBe('LIBVIRT_CONNECT');
     expect(coded(error).message).toContain(`cannot connect to '${peer.uri}'`);
-  });
-});
-
-describe('a peer that never answers', () => {
-  it('fails the call at its deadline, says what was waited for, and keeps the connection', async () => {
-    let held: Required<RawMessage> | undefined;
-    await askHostname(
-      (call, session) => {
-        if (held === undefined) held = call;
-        else session.reply(held, hostname('late'));
-        if (held !== call) session.reply(call, hostname('prompt'));
-      },
-      async ({ error }, connection) => {
-        expect(coded(error).code).toBe('LIBVIRT_CALL_TIMEOUT');
-        expect(coded(error).message).toMatch(
-          /no answer to 'read the host name' \(CONNECT_GET_HOSTNAME\) .* within 50 ms; the last message from it was type 1/,
-        );
-        // The late answer to the call that was given up is not taken for anything else.
-        expect(await connection.hostname()).toBe('prompt');
-      },
-      50,
-    );
-  });
-
-  it('lets a call go when its signal aborts, with the reason of the signal', async () => {
-    await using peer = await listenScripted((message) => (isCall(message, connectGetHostname) ? undefined : 'default'));
-    await using connection = await connect(peer.uri);
-    const controller = new AbortController();
-    const asked = connection
-      .call('connectGetHostname', {}, { signal: controller.signal })
-      .catch((error: unknown) => error);
-    controller.abort(new Error('enough'));
-    expect(await asked).toEqual(new Error('enough'));
-    const again = connection
-      .call('connectGetHostname', {}, { signal: controller.signal })
-      .catch((error: unknown) => error);
-    expect(await again).toEqual(new Error('enough'));
-  });
-
-  it('fails connecting at the deadline', async () => {
-    await using peer = await listenScripted(() => undefined);
-    const error = await connect(peer.uri, { callTimeoutMs: 50 }).catch((reason: unknown) => reason);
-    expect(coded(error).code).toBe('LIBVIRT_CALL_TIMEOUT');
-    expect(coded(error).message).toContain("'list ways to authenticate'");
-  });
-
-  it('is given up by keepalive, when that was asked for', async () => {
-    await using peer = await listenScripted((message) => {
-      return isCall(message, connectGetHostname) || message.program !== REMOTE ? undefined : 'default';
-    });
-    await using connection = await connect(peer.uri, { keepalive: { intervalMs: 10, count: 2 } });
-    const error = await connection.hostname().catch((reason: unknown) => reason);
-    expect(coded(error).code).toBe('LIBVIRT_CONNECTION_LOST');
-    expect(coded(error).message).toContain('gave no sign of life for 30 ms');
-    const pings = peer.sessions[0]?.received.filter((message) => message.program === KEEPALIVE_PROGRAM);
-    expect(pings?.map((ping) => [ping.procedure, ping.type, ping.serial])).toEqual([
-      [1, 2, 0],
-      [1, 2, 0],
-    ]);
-  });
-});
-
-describe('a peer that floods', () => {
-  it('with PINGs gets its PONG while a call is pending', async () => {
-    await askHostname(
-      (call, session) => {
-        session.send({ program: KEEPALIVE_PROGRAM, procedure: 1, type: 2, serial: 0 });
-        session.socket.once('data', (pong: Buffer) => {
-          expect([pong.readUInt32BE(4), pong.readInt32BE(12)]).toEqual([KEEPALIVE_PROGRAM, 2]);
-          session.reply(call, hostname('alive'));
-        });
-      },
-      ({ hostname: name }) => expect(name).toBe('alive'),
-    );
-  });
-
-  it('with PINGs and reads nothing does not fill our memory', async () => {
-    const pings = Buffer.concat(
-      Array.from({ length: 20000 }, () => rawMessage({ program: KEEPALIVE_PROGRAM, procedure: 1, type: 2, serial: 0 })),
-    );
-    await askHostname(
-      (call, session) => {
-        session.socket.pause();
-        session.socket.write(pings);
-        session.reply(call, hostname('alive'));
-        session.socket.resume();
-      },
-      ({ hostname: name }) => expect(name).toBe('alive'),
-    );
-  });
-
-  it('with events that nobody asked for is still answered by calls', async () => {
-    const dom = { name: 'x', uuid: '11111111-2222-3333-4444-555555555555', id: 1 };
-    const { domainEventCallbackLifecycle } = remoteEvents;
-    const body = encodeValue(domainEventCallbackLifecycle.fields, { callbackID: 999, dom, event: 2, detail: 0 });
-    const event = { procedure: 318, type: 2, serial: 0, body };
-    await askHostname(
-      (call, session) => {
-        session.send(...Array.from({ length: 10000 }, () => event));
-        session.reply(call, hostname('here'));
-      },
-      ({ hostname: name }) => expect(name).toBe('here'),
-    );
   });
 });

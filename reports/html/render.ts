@@ -9,7 +9,7 @@ import { anchor, renderError, renderScenario } from './scenario.ts';
 import { SCRIPT } from './script.ts';
 import { STYLE } from './style.ts';
 
-/** Passing scenarios are open when there are no more than this. */
+/** Where nothing went wrong, this many scenarios are open. */
 const OPEN_PASSES = 3;
 
 function hashOf(content: string): string {
@@ -94,10 +94,9 @@ function scenarioList(run: Run): Html {
   const sorted = worstFirst(run.scenarios);
   const isBad = (scenario: ScenarioRow) => ['unexpected', 'broken', 'flaky'].includes(scenario.outcome);
   const hasBad = sorted.some(isBad);
-  const isOpen = (scenario: ScenarioRow) =>
-    (hasBad ? isBad(scenario) : sorted.length <= OPEN_PASSES) && scenario.attempts.length > 0;
+  const isOpen = (scenario: ScenarioRow, place: number) => (hasBad ? isBad(scenario) : place < OPEN_PASSES);
   if (sorted.length === 0) return html`<p class="quiet">No scenario started.</p>`;
-  return html`${index(sorted)}${tools(run)}${sorted.map((scenario) => renderScenario(scenario, isOpen(scenario)))}`;
+  return html`${index(sorted)}${tools(run)}${sorted.map((scenario, place) => renderScenario(scenario, isOpen(scenario, place)))}`;
 }
 
 function hostFacts(run: Run): Html {

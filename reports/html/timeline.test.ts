@@ -34,6 +34,15 @@ test('each guest has a bar, the limit a line, and a guest above the limit anothe
   expect(picture).toContain('16 guests, at most 16 of 15 slots in use, 1 launch refused');
 });
 
+test('a refusal has its word only where the word does not cover the next mark', () => {
+  const spread = timelineOf(15, 100, 0);
+  const refusals = [10, 12.5, 60].map((atMs) => ({ name: `late-${atMs}`, pool: 'sev', atMs, text: 'no slot' }));
+  const markup = draw({ ...spread, refusals });
+  const picture = markup.slice(0, markup.indexOf('</svg>'));
+  const marks = picture.split('<g class="refusal">').slice(1);
+  expect(marks.map((mark) => mark.includes('>refused</text>'))).toEqual([false, true, true]);
+});
+
 test('hundreds of slots are one area with its peak, not hundreds of bars', () => {
   const markup = draw(timelineOf(1006, 1006, 3));
   expect(times(markup, '<rect class="bar first"')).toBe(0);

@@ -67,11 +67,12 @@ function drawRefusals(pool: PoolLayout, y: number, scale: Scale): Html {
     else groups.push({ x, items: [refusal] });
   }
   let freeFrom = 0;
-  return html`${groups.map(({ x, items }) => {
+  return html`${groups.map(({ x, items }, index) => {
     const text = items.length === 1 ? 'refused' : `${items.length} refused`;
     const width = text.length * 6.6 + 16;
     const isLeft = x + width > RIGHT;
-    const isNamed = isLeft ? x - width >= freeFrom : x >= freeFrom;
+    const next = groups[index + 1]?.x ?? Number.POSITIVE_INFINITY;
+    const isNamed = isLeft ? x - width >= freeFrom : x >= freeFrom && x + width < next;
     if (isNamed) freeFrom = isLeft ? x + 8 : x + width;
     const title = items.slice(0, 5).map((item) => `${item.name} at ${formatDuration(item.atMs)}: ${item.text}`);
     const rest = items.length > 5 ? [`and ${items.length - 5} more`] : [];

@@ -39,6 +39,10 @@ describe('openReportFolder', () => {
     expect(() => openReportFolder(at('file', 'x'))).toThrow(/^report folder .*\/file\/x cannot be written: [^\n]+$/);
   });
 
+  test.skipIf(process.platform !== 'linux')('a folder below /proc is refused, not tried for ever', () => {
+    expect(codeOf(() => openReportFolder('/proc/sev-harness/report'))).toBe('REPORT_FOLDER_UNWRITABLE');
+  });
+
   test.each(['index.html', 'junit.xml', 'run.json', 'run.jsonl'])("somebody else's %s is not replaced", (name) => {
     writeFileSync(at(name), 'my own work');
     expect(codeOf(() => openReportFolder(base.path))).toBe('REPORT_FOLDER_FOREIGN');

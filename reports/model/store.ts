@@ -8,10 +8,11 @@ import {
   readSync,
   renameSync,
   rmSync,
+  statSync,
   unlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { errorText, isSevHarnessError } from '../../core/errors.ts';
 import { reportError } from '../errors.ts';
 import { type EventLog, openEventLog, parseEventLines } from './jsonl.ts';
@@ -48,6 +49,18 @@ export interface ReportFolder {
 
 function errorCode(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+}
+
+/** Makes a folder and those above it. Node's own `recursive` never returns below `/proc`, where nothing can be made. */
+function makeFolder(path: string): void {
+  try {
+    mkdirSync(path);
+  } catch (error) {
+    if (errorCode(error) === 'EEXIST' && statSync(path).isDirectory()) return;
+    if (errorCode(error) !== 'ENOENT' || dirname(path) === path) throw error;
+    makeFolder(dirname(path));
+    mkdirSync(path);
+  }
 }
 
 /** The first bytes of a file as text; `undefined` when there is no such file. */
@@ -127,7 +140,7 @@ function replaceFile(folder: string, name: string, content: string): void {
 export function openReportFolder(folder: string): ReportFolder {
   const path = resolve(folder);
   try {
-    mkdirSync(join(path, ARTIFACTS), { recursive: true });
+    makeFolder(join(path, ARTIFACTS));
     assertOwn(path);
     removeOldArtifacts(path);
     nextNumbers.clear();

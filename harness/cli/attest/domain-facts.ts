@@ -22,6 +22,8 @@ export interface HostLaunch {
   readonly apiMinor: number | undefined;
   readonly buildId: number | undefined;
   readonly policy: number | undefined;
+  /** What libvirt answered in place of a measurement. */
+  readonly refusal?: string;
 }
 
 export interface CpuSignature {

@@ -123,7 +123,7 @@ const RULES: readonly Rule[] = [
       launch.measurement !== undefined || args.has('measurement')
         ? undefined
         : {
-            because: 'there is no sev-measurement',
+            because: launch.refusal === undefined ? 'there is no sev-measurement' : `libvirt says: ${launch.refusal}`,
             hint: `See what \`virsh domlaunchsecinfo ${name}\` says while the domain is paused.`,
           },
   },

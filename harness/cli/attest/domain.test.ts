@@ -50,7 +50,11 @@ function xml(policy: number, { kernelHashes, os = '', security }: Shape = {}): s
   </domain>`;
 }
 
-function domainOf(launch: ForgedLaunch, changes: Partial<ScriptedDomain> = {}): ScriptedDomain {
+interface MeasuredDomain extends ScriptedDomain {
+  readonly security: Readonly<Record<string, string | number>>;
+}
+
+function domainOf(launch: ForgedLaunch, changes: Partial<MeasuredDomain> = {}): MeasuredDomain {
   const name = `p${launch.policy}`;
   const measurement = forged.launch({ godh: text(`${name}_godh.b64`), session: text(`${name}_session.b64`) }, launch);
   return {
@@ -82,7 +86,7 @@ const ES: ForgedLaunch = {
 /** Runs a verb against a host that serves this domain. */
 async function against(domain: ScriptedDomain, words: readonly string[], hostname = 'owners-laptop') {
   await using host = await listenAsHost(domain);
-  const policy = domain.security['sev-policy'] ?? 1;
+  const policy = domain.security instanceof Error ? 1 : (domain.security['sev-policy'] ?? 1);
   const keys = ['--tik', forged.path(`p${policy}_tik.bin`)];
   const [verb = 'verify', ...rest] = words;
   const ran = await runAttest([verb, '--connect', host.uri, '--domain', 'web', ...keys, ...rest], {
@@ -151,7 +155,7 @@ describe('a paused domain whose launch is as it should be', () => {
 });
 
 describe('a domain that cannot be verified securely is invalid, and says why', () => {
-  it.each<[string, () => Partial<ScriptedDomain>, string[]]>([
+  it.each<[string, () => Partial<MeasuredDomain>, string[]]>([
     ['it runs', () => ({ state: 1 }), ['domain.is-paused']],
     ['it is shut off', () => ({ state: 5 }), ['domain.is-paused', 'domain.measurement-read']],
     ['it keeps NVRAM', () => ({ xml: xml(1, { os: '<nvram>/var/lib/x.fd</nvram>' }) }), ['domain.no-nvram']],
@@ -185,6 +189,15 @@ describe('a domain that cannot be verified securely is invalid, and says why', (
     expect(code).toBe(0);
     expect(out).toContain('skipped: the domain is paused');
     expect(out).toContain('(--insecure goes on all the same)');
+  });
+
+  it('is refused by libvirt, whose words are kept', async () => {
+    const security = new Error("unable to execute QEMU command 'query-sev-launch-measure': SEV is not enabled");
+    const { code, out } = await against({ ...domainOf(SEV), security }, ['verify', ...firmware()]);
+    expect(code).toBe(1);
+    expect(out).toContain(
+      "libvirt says: unable to execute QEMU command 'query-sev-launch-measure': SEV is not enabled",
+    );
   });
 
   it('states another policy than the owner', async () => {

@@ -3,7 +3,7 @@ import { parseSevCertificate } from '../../../attestation/certs/sev-certificate.
 import type { Check } from '../../../attestation/result.ts';
 import { fromBase64 } from '../../../core/bytes.ts';
 import { harnessError } from '../../errors.ts';
-import type { Domain, LibvirtConnection } from '../../libvirt/index.ts';
+import { type Domain, isRemoteError, type LibvirtConnection } from '../../libvirt/index.ts';
 import {
   type CpuSignature,
   type DomainFacts,
@@ -74,7 +74,14 @@ async function lookup(connection: LibvirtConnection, name: string): Promise<Doma
 }
 
 async function readLaunch(domain: Domain): Promise<HostLaunch> {
-  const info = await domain.launchSecurityInfo();
+  let info: Awaited<ReturnType<Domain['launchSecurityInfo']>>;
+  try {
+    info = await domain.launchSecurityInfo();
+  } catch (error) {
+    // A refusal says something about the domain, and is a row; a broken connection is an error.
+    if (!isRemoteError(error)) throw error;
+    return { ...NO_LAUNCH, refusal: error.remote.message ?? error.message };
+  }
   const number = (name: string) => {
     const value = info[name];
     return typeof value === 'number' ? value : undefined;

@@ -136,6 +136,9 @@ export const ruleSamples: readonly Sample[] = [
     place: '/domain/devices at 14:3',
   }),
   ...breaks('IOMMU-OFF:memballoon', 'train', [["'none'", "'virtio'"]]),
+  ...breaks('IOMMU-OFF:interface', 'train', [
+    withDevice("<interface type='vdpa'><source dev='/dev/vhost-vdpa-0'/></interface>"),
+  ]),
   ...breaks('IMPLICIT-CONTROLLER:virtio-serial', 'train', [
     withDevice("<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>"),
   ]),

@@ -168,6 +168,7 @@ const FAULTS = {
     breaks: "libvirt's refusal no longer carries what QEMU printed",
     expected: [
       { scenario: 'slot-limit', checks: ['refusal-names-cause'] },
+      { scenario: 'domain-conformance', checks: ['refusals-are-explained'] },
       {
         scenario: 'launch-tamper',
         checks: ['edited-policy-refused', 'changed-keys-refused', 'bent-point-refused', 'newer-api-refused'],
@@ -203,6 +204,67 @@ const FAULTS = {
     breaks: 'KVM hands out one SEV-ES ASID less than the hardware has',
     expected: [{ scenario: 'slot-es-split', checks: ['es-limit-agrees', 'es-fills-to-limit', 'es-unaffected-by-sev'] }],
     profiles: ['naples-es', 'milan'],
+  },
+  'cbitpos-unchecked': {
+    breaks: "QEMU starts a guest whose cbitpos is not the host's",
+    expected: [{ scenario: 'domain-conformance', checks: ['wrong-cbitpos-refused'] }],
+  },
+  'reduced-phys-bits-unchecked': {
+    breaks: 'QEMU starts a guest whose reducedPhysBits is 0',
+    expected: [{ scenario: 'domain-conformance', checks: ['zero-reduced-phys-bits-refused'] }],
+  },
+  'policy-optional': {
+    breaks: 'libvirt takes launch security without a policy',
+    expected: [{ scenario: 'domain-conformance', checks: ['missing-policy-refused'] }],
+  },
+  'launch-security-type-unchecked': {
+    breaks: 'libvirt takes launch security of any type for SEV',
+    expected: [{ scenario: 'domain-conformance', checks: ['unknown-type-refused'] }],
+  },
+  'es-policy-ignored': {
+    breaks: 'a guest whose policy demands SEV-ES starts without it',
+    expected: [{ scenario: 'domain-conformance', checks: ['es-policy-without-es-refused'] }],
+    profiles: ['naples'],
+  },
+  'failed-start-stays-paused': {
+    breaks: 'a guest whose start failed stays behind, paused for ever',
+    expected: [
+      { scenario: 'slot-limit', checks: ['inventory-matches', 'nothing-lost'] },
+      { scenario: 'domain-conformance', checks: ['refused-guests-left-nothing'] },
+    ],
+  },
+  'cbitpos-misreported': {
+    breaks: 'libvirt advertises another cbitpos than the processor has',
+    expected: [
+      {
+        scenario: 'slot-limit',
+        checks: ['fills-to-limit', 'refusal-names-cause', 'inventory-matches', 'concurrent-starts-fill-exactly'],
+      },
+      { scenario: 'slot-churn', checks: ['every-launch-starts', 'capacity-unchanged'] },
+      { scenario: 'slot-es-split', checks: ['es-fills-to-limit', 'sev-unaffected-by-es', 'es-unaffected-by-sev'] },
+      { scenario: 'domain-conformance', checks: ['our-guest-starts', 'refusals-are-explained'] },
+      {
+        scenario: 'launch-tamper',
+        checks: [
+          'right-session-starts',
+          'edited-policy-refused',
+          'changed-keys-refused',
+          'bent-point-refused',
+          'newer-api-refused',
+        ],
+      },
+      { scenario: 'launch-measure', checks: ['!LAUNCH_REFUSED'] },
+      { scenario: 'launch-secret', checks: ['!LAUNCH_REFUSED'] },
+      { scenario: 'lifecycle-refused', checks: ['!LIBVIRT_REMOTE'] },
+    ],
+  },
+  'uefi-not-offered': {
+    breaks: 'libvirt offers no UEFI image for guests',
+    expected: [
+      { scenario: 'domain-conformance', checks: ['our-guest-is-conformant', 'linter-agrees'] },
+      { scenario: 'launch-measure', checks: ['!GUEST_FIRMWARE_UNREADABLE'] },
+      { scenario: 'launch-secret', checks: ['!GUEST_FIRMWARE_UNREADABLE'] },
+    ],
   },
   ...LAUNCH_FAULTS,
 } as const satisfies Record<string, FaultEntry>;

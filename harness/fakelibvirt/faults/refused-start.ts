@@ -28,6 +28,11 @@ export function leaveHalfStarted(machine: Machine, domain: Domain, definition: D
   return machine.has('refusal-with-success');
 }
 
+/** Fault failed-start-stays-paused: what a start that failed for another reason than a missing slot leaves behind. */
+export function leaveFailedStart(machine: Machine, domain: Domain, definition: DomainDefinition, id: number): void {
+  if (machine.has('failed-start-stays-paused')) leave(machine, domain, definition, id, STATES.pausedStartingUp);
+}
+
 function leave(machine: Machine, domain: Domain, definition: DomainDefinition, id: number, state: DomainState): void {
   domain.live = {
     id,

@@ -69,10 +69,6 @@ export function cBitPosition(leaf: MemoryEncryptionLeaf): number {
   return leaf.ebx & 0x3f;
 }
 
-export function formatVersion(version: Version): string {
-  return version.join('.');
-}
-
 /** libvirt's integer for a version. */
 export function versionNumber([major, minor, micro]: Version): bigint {
   return BigInt(major * 1_000_000 + minor * 1000 + micro);

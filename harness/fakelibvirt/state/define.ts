@@ -1,3 +1,4 @@
+import { misreadDomain } from '../faults/misread.ts';
 import { refusal } from '../refusal.ts';
 import type { Domain } from './domain.ts';
 import { type DomainDefinition, parseDefinition } from './domain-xml/definition.ts';
@@ -10,14 +11,14 @@ const UNDEFINE = { managedSave: 1, snapshotsMetadata: 2, nvram: 4, keepNvram: 8,
 
 export function parseFor(machine: Machine, xml: string, isValidated: boolean): DomainDefinition {
   if (isValidated) validateAgainstSchema(xml);
-  return parseDefinition(xml, machine.profile, () => machine.newUuid());
+  return parseDefinition(misreadDomain(machine, xml), machine.profile, () => machine.newUuid());
 }
 
 /** `virDomainDefineXML`: a new persistent domain, or another definition for the next start of a known one. */
 export function defineDomain(machine: Machine, xml: string, isValidated: boolean): Domain {
   const definition = parseFor(machine, xml, isValidated);
-  const known = machine.domains.has(definition.uuid);
   const domain = machine.domains.claim(definition.name, definition.uuid, false);
+  const known = domain.persistent !== undefined;
   domain.persistent = definition;
   announce(machine, domain, known ? 'definedUpdated' : 'definedAdded');
   return domain;

@@ -1,4 +1,5 @@
-import { leaveHalfStarted, strikeOldestSevGuest } from '../faults/refused-start.ts';
+import { uncheckedLaunch } from '../faults/misread.ts';
+import { leaveFailedStart, leaveHalfStarted, strikeOldestSevGuest } from '../faults/refused-start.ts';
 import { launch } from '../qemu/launch.ts';
 import { type ProcessExit, QemuProcess } from '../qemu/process.ts';
 import { monitorClosedText } from '../qemu/texts.ts';
@@ -73,12 +74,13 @@ export async function startDomain(
     domain.state = STATES.shutoffFailed;
     throw error;
   }
-  const launched = launch(definition, machine);
+  const launched = launch(uncheckedLaunch(machine, definition), machine);
   if (!launched.ok) {
     machine.appendQemuLog(domain.name, launched.stderr);
     domain.state = STATES.shutoffFailed;
     if (launched.outOfSlots) strikeOldestSevGuest(machine);
     if (launched.outOfSlots && leaveHalfStarted(machine, domain, definition, id)) return;
+    if (!launched.outOfSlots) leaveFailedStart(machine, domain, definition, id);
     const said = machine.has('refusal-text-lost') ? '' : launched.stderr;
     throw refusal('INTERNAL_ERROR', 'QEMU', monitorClosedText(machine.profile.libvirt, domain.name, said));
   }

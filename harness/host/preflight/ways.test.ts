@@ -124,6 +124,12 @@ describe('the ways to be wrong are named, the root first', () => {
     ],
     ['no KVM', withFacts({ ...noSev, virtType: 'qemu' }), 'qemu-without-sev', /kvm_amd/],
     [
+      'a kernel parameter that cannot be read',
+      { ...withFacts(noSev), kvmAmd: withParameter(unknown).kvmAmd },
+      'qemu-without-sev',
+      /qemu\+ssh/,
+    ],
+    [
       'files that cannot be read',
       { ...withFacts(noSev), devSev: unknown, devSevStat: unknown },
       'qemu-without-sev',

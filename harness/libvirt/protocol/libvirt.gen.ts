@@ -530,12 +530,6 @@ export const emulatorProcedures: { readonly [K in keyof EmulatorCalls]: Procedur
     ret: { read: (r) => ({ errno: r.int() }), write: (w, v) => { w.int(v.errno); } } },
 };
 
-export interface EmulatorEvents {
-}
-
-export const emulatorEvents: { readonly [K in keyof EmulatorEvents]: PushedEvent<EmulatorEvents[K]> } = {
-};
-
 /** Every procedure that a client of libvirt 9.0.0 may call, by number, with its public API function. */
 export const apiFunctions: ReadonlyMap<number, string> = new Map([
   [1, 'virConnectOpen'],

@@ -8,6 +8,7 @@ import {
   listenScripted,
   type PeerSession,
   type RawMessage,
+  rawMessage,
 } from '../testing/scripted-peer.ts';
 
 const { domainOpenConsole } = remoteProcedures;
@@ -19,6 +20,7 @@ describe('a stream', () => {
     answer: (call: Required<RawMessage>, session: PeerSession) => void,
     onStream: (message: Required<RawMessage>, session: PeerSession) => void,
     use: (connection: LibvirtConnection, opened: Awaited<ReturnType<LibvirtConnection['openStream']>>) => Promise<void>,
+    timeoutMs = 10_000,
   ): Promise<void> {
     await using peer = await listenScripted((message, session) => {
       if (isCall(message, domainOpenConsole)) answer(message, session);
@@ -29,7 +31,7 @@ describe('a stream', () => {
     await using connection = await connect(peer.uri);
     await use(
       connection,
-      await connection.openStream('domainOpenConsole', { dom, devName: null, flags: 0 }, { timeoutMs: 200 }),
+      await connection.openStream('domainOpenConsole', { dom, devName: null, flags: 0 }, { timeoutMs }),
     );
   }
 
@@ -62,6 +64,27 @@ describe('a stream', () => {
         await stream.close();
         await stream.close();
         expect(seen).toEqual([0]);
+      },
+    );
+  });
+
+  it('gives three thousand messages in their order, also to readers that take turns', async () => {
+    await openConsole(
+      (call, session) => {
+        const numbers = Array.from({ length: 3000 }, (_, index) => streamMessage(call, Buffer.from(`${index} `)));
+        session.reply(call);
+        session.send(...numbers, streamMessage(call, new Uint8Array(0)));
+      },
+      () => {},
+      async (connection, { stream }) => {
+        await connection.call('connectSupportsFeature', { feature: 1 });
+        let first = '';
+        for await (const chunk of stream) {
+          first += Buffer.from(chunk).toString();
+          if (first.endsWith('1499 ')) break;
+        }
+        const numbers = `${first}${await collect(stream)}`.trim().split(' ');
+        expect(numbers).toEqual(Array.from({ length: 3000 }, (_, index) => String(index)));
       },
     );
   });
@@ -113,7 +136,22 @@ describe('a stream', () => {
         const error = await stream.close().catch((reason: unknown) => reason);
         expect(coded(error).code).toBe('LIBVIRT_CALL_TIMEOUT');
       },
+      500,
     );
+  });
+
+  it('whose opening was never answered is given up at the peer too', async () => {
+    const seen: [number, number][] = [];
+    await using peer = await listenScripted((message) => {
+      if (message.type === 3) seen.push([message.procedure, message.status]);
+      return isCall(message, domainOpenConsole) ? undefined : 'default';
+    });
+    await using connection = await connect(peer.uri);
+    const args = { dom, devName: null, flags: 0 };
+    const error = await connection.openStream('domainOpenConsole', args, { timeoutMs: 50 }).catch((reason) => reason);
+    expect(coded(error).code).toBe('LIBVIRT_CALL_TIMEOUT');
+    await connection.call('connectSupportsFeature', { feature: 1 });
+    expect(seen).toEqual([[domainOpenConsole.number, 1]]);
   });
 
   it('confirmed by the peer before we ended it breaks the connection', async () => {
@@ -131,13 +169,17 @@ describe('a stream', () => {
     );
   });
 
-  it('that nobody reads is given up before it fills our memory', async () => {
-    const block = new Uint8Array(8 * 1024 * 1024);
+  it.each([
+    ['large', 9, 8 * 1024 * 1024],
+    ['tiny', 300_000, 1],
+  ])('of %s messages that nobody reads is given up before it fills our memory', async (_, messages, size) => {
+    const block = new Uint8Array(size);
     const statuses: number[] = [];
     await openConsole(
       (call, session) => {
         session.reply(call);
-        for (let index = 0; index < 9; index++) session.send(streamMessage(call, block));
+        const message = rawMessage(streamMessage(call, block));
+        session.socket.write(Buffer.concat(Array.from({ length: messages }, () => message)));
       },
       (message) => statuses.push(message.status),
       async (connection, { stream }) => {

@@ -22,7 +22,8 @@ export function closedIo(changes: Partial<AttestIo> = {}): AttestIo {
     err: () => {},
     isColoured: false,
     showsProgress: false,
-    env: {},
+    // Never the cache of whoever runs the tests.
+    env: { XDG_CACHE_HOME: '/nonexistent' },
     random: seededRandom('attest'),
     download: closed,
     connect: closed,

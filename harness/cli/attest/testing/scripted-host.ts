@@ -12,7 +12,8 @@ export interface ScriptedDomain {
   readonly state: number;
   readonly xml: string;
   readonly vcpus: number;
-  readonly security: Readonly<Record<string, string | number>>;
+  /** An error is refused with, as libvirt does for QEMU. */
+  readonly security: Readonly<Record<string, string | number>> | Error;
   readonly sevInfo: Readonly<Record<string, string>>;
   readonly hostname: string;
   readonly capabilities: string;
@@ -48,7 +49,10 @@ export async function listenAsHost(domain: ScriptedDomain): Promise<ScriptedHost
     domainGetState: () => ({ state: domain.state, reason: 0 }),
     domainGetXmlDesc: () => ({ xml: domain.xml }),
     domainGetInfo: () => ({ state: domain.state, maxMem: 0n, memory: 0n, nrVirtCpu: domain.vcpus, cpuTime: 0n }),
-    domainGetLaunchSecurityInfo: () => ({ params: params(domain.security) }),
+    domainGetLaunchSecurityInfo: () => {
+      if (domain.security instanceof Error) throw domain.security;
+      return { params: params(domain.security) };
+    },
     domainSetLaunchSecurityState: ({ params: given }) => {
       injected = Object.fromEntries(given.map(({ field, value }) => [field, value]));
       changes.push('secret');

@@ -1,4 +1,4 @@
-import { formatVersion, type Profile } from '../../profiles/profile.ts';
+import type { Profile } from '../../profiles/profile.ts';
 import { canonicalMachine, EMULATOR, machineTypes, maxCpus } from '../../state/domain-xml/machines.ts';
 import { formatXml } from '../../state/xml/format.ts';
 import { element, type XmlElement } from '../../state/xml/tree.ts';
@@ -115,9 +115,4 @@ function guestElements({ qemu }: Profile): XmlElement[] {
       ]),
     ]);
   return [guest('i686', 32, '/usr/bin/qemu-system-i386'), guest('x86_64', 64, EMULATOR)];
-}
-
-/** The text of `virsh version`'s hypervisor line, for logs. */
-export function describeVersions({ libvirt, qemu, kernel }: Profile): string {
-  return `libvirt ${formatVersion(libvirt)}, QEMU ${formatVersion(qemu)}, Linux ${kernel}`;
 }

@@ -1,3 +1,4 @@
+import { misreportCapabilities } from '../../faults/misread.ts';
 import { versionNumber } from '../../profiles/profile.ts';
 import { refusal, systemRefusal, unsupportedFlags } from '../../refusal.ts';
 import { canonicalMachine, EMULATOR, isSupportedMachine, maxCpus } from '../../state/domain-xml/machines.ts';
@@ -24,7 +25,11 @@ export const connectHandlers: RemoteHandlers = {
     return { supported: SUPPORTED_FEATURES.has(feature) ? 1 : 0 };
   },
   connectOpen: ({ name, flags }, { connection }) => {
-    if (connection.uri !== undefined) throw refusal('INTERNAL_ERROR', 'RPC', 'connection already open');
+    if (connection.uri !== undefined) {
+      // libvirtd's error path closes what was open.
+      connection.uri = undefined;
+      throw refusal('INTERNAL_ERROR', 'RPC', 'connection already open');
+    }
     connection.uri = checkedUri(name ?? 'qemu:///system');
     connection.isReadOnly = (flags & OPEN_READ_ONLY) !== 0;
     return {};
@@ -64,7 +69,7 @@ export const connectHandlers: RemoteHandlers = {
       advertisedError: machine.has('advertised-limit-wrong') ? 1 : 0,
       cpu0Id: () => chipIdBase64(machine),
     });
-    return { capabilities };
+    return { capabilities: misreportCapabilities(machine, capabilities) };
   },
   connectIsSecure: () => ({ secure: 1 }),
   connectGetMaxVcpus: () => ({ maxVcpus: 16 }),

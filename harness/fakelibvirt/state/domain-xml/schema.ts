@@ -4,25 +4,35 @@ import { attribute, child, elements, text, type XmlElement } from '../xml/tree.t
 
 const SCHEMA = '/usr/share/libvirt/schemas/domain.rng';
 
+/** What domain.rng of libvirt 9.0.0 allows directly below `<domain>`. */
+const TOP_LEVEL = new Set(
+  (
+    'blkiotune bootloader bootloader_args clock cpu cputune currentMemory defaultiothread description devices features ' +
+    'genid idmap iothreadids iothreads keywrap launchSecurity maxMemory memory memoryBacking memtune metadata name ' +
+    'numatune on_crash on_lockfailure on_poweroff on_reboot os perf pm resource seclabel sysinfo title uuid vcpu vcpus'
+  ).split(' '),
+);
+
 /**
- * What VIR_DOMAIN_DEFINE_VALIDATE adds: domain.rng's rules for `<launchSecurity>`, in libxml2's words.
+ * What VIR_DOMAIN_DEFINE_VALIDATE adds, in libxml2's words: which elements `<domain>` may have, and the rules for
+ * `<launchSecurity>`.
  *
  * The rules for other elements are not reproduced: they are checked by the parser only.
  */
 export function validateAgainstSchema(xml: string): void {
   const root = parseXml(xml, 'domain_definition');
+  const foreign = elements(root).find(({ name }) => !name.includes(':') && !TOP_LEVEL.has(name));
+  if (foreign !== undefined) throw invalid([`Element domain has extra content: ${foreign.name}`]);
   const all = elements(root, 'launchSecurity');
   const [first] = all;
   const fault = first === undefined ? undefined : faultOf(first);
   const lines = fault !== undefined ? [fault] : all.length > 1 ? [] : undefined;
   if (lines === undefined) return;
-  const report = [
-    `Unable to validate doc against ${SCHEMA}`,
-    ...lines,
-    'Extra element launchSecurity in interleave',
-    'Element domain failed to validate content',
-  ];
-  throw refusal('XML_INVALID_SCHEMA', 'XML', `${report.join('\n')}\n`);
+  throw invalid([...lines, 'Extra element launchSecurity in interleave', 'Element domain failed to validate content']);
+}
+
+function invalid(lines: readonly string[]) {
+  return refusal('XML_INVALID_SCHEMA', 'XML', `${[`Unable to validate doc against ${SCHEMA}`, ...lines].join('\n')}\n`);
 }
 
 function faultOf(security: XmlElement): string | undefined {

@@ -1,0 +1,70 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { execa } from 'execa';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+/** The compiled program, as users run it. `npm test` builds first. */
+const main = path.resolve(import.meta.dirname, '../../dist/harness/cli/main.js');
+const FULL = "qemu-system-x86_64: -accel kvm: sev_kvm_init: failed to initialize ret=-16 fw_error=0 ''\n";
+let folder: string;
+
+beforeAll(() => {
+  folder = mkdtempSync(path.join(tmpdir(), 'sevh-diagnose-'));
+  writeFileSync(path.join(folder, 'qemu.log'), FULL);
+  writeFileSync(path.join(folder, 'other.log'), 'something failed\n');
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+async function diagnose(words: readonly string[], input = '') {
+  const env = { NO_COLOR: '1', SEV_HARNESS_REBUILT: '1' };
+  const { exitCode, stdout, stderr } = await execa(process.execPath, [main, 'diagnose', ...words], {
+    ...{ reject: false, cwd: folder, env, input },
+  });
+  return { exitCode, stdout, stderr };
+}
+
+describe('diagnose', () => {
+  it('names the cause in a file, with its place', async () => {
+    const { exitCode, stdout } = await diagnose(['qemu.log']);
+    expect(stdout).toMatch(/^1 cause found/);
+    expect(stdout).toContain('qemu.log:1: ');
+    expect(exitCode).toBe(0);
+  });
+
+  it('reads standard input when no file is named, and several files with it', async () => {
+    expect((await diagnose([], FULL)).stdout).toContain('standard input:1: ');
+    const { stdout } = await diagnose(['other.log', '-'], FULL);
+    expect(stdout).toContain('standard input:1: ');
+    expect(stdout).toContain('other.log:1: something failed');
+  });
+
+  it('prints the diagnosis as JSON', async () => {
+    const { stdout } = await diagnose(['--json', 'qemu.log', '--qemu', '7.2.0']);
+    expect(JSON.parse(stdout)).toMatchObject({
+      tableVersion: expect.any(Number),
+      versions: { qemu: [7, 2, 0] },
+      findings: [{ id: 'no-free-slot', kind: 'cause', confidence: 'certain', evidence: 'qemu.log', line: 1 }],
+      unknown: [],
+    });
+  });
+
+  it('ends with 1 when something failed in unknown words, and with 0 when nothing did', async () => {
+    expect((await diagnose(['other.log'])).exitCode).toBe(1);
+    expect((await diagnose([], 'guest1 started\n')).exitCode).toBe(0);
+  });
+
+  it.each([
+    [['nope.log'], /cannot read nope\.log: ENOENT: no such file or directory \[INPUT_UNREADABLE\]/],
+    [['qemu.log', '--qemu', 'new'], /--qemu: 'new' is not a version \[CLI_USAGE\]/],
+    [['--hots'], /unknown option/],
+  ])('answers %j with one clear line and exit code 3', async (words, line) => {
+    const { exitCode, stderr, stdout } = await diagnose(words);
+    expect(stderr.split('\n')[0]).toMatch(line);
+    expect([exitCode, stdout]).toEqual([3, '']);
+  });
+
+  it('shows examples', async () => {
+    expect((await diagnose(['--help'])).stdout).toContain('Examples:');
+  });
+});

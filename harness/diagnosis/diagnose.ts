@@ -1,0 +1,175 @@
+import type {
+  Component,
+  Confidence,
+  Entry,
+  FindingKind,
+  RefusalCategory,
+  VersionRange,
+  VersionTriple,
+} from './entry.ts';
+import { TABLE_VERSION } from './entry.ts';
+import { errnoName, statusText } from './status.ts';
+import { diagnosisTable } from './table/index.ts';
+import { type KnownVersions, readVersions, writtenBy } from './versions.ts';
+
+/** A text and where it is from: a log file, or libvirt's error with its numbers. */
+export interface Evidence {
+  readonly name: string;
+  readonly text: string;
+  readonly libvirt?: { readonly code: number; readonly domain: number };
+}
+
+export interface DiagnosisFinding {
+  readonly id: string;
+  readonly kind: FindingKind;
+  readonly confidence: Confidence;
+  readonly cause: string;
+  readonly fix: string;
+  /** What of the text misleads. */
+  readonly caution?: string;
+  /** Where it was first seen. */
+  readonly evidence: string;
+  readonly line: number;
+  readonly text: string;
+  readonly occurrences: number;
+  /** The versions that print it in these words, where they are known. */
+  readonly writtenBy?: string;
+  readonly source: string;
+  readonly refusal?: RefusalCategory;
+}
+
+/** A line that reports a failure and that the table does not know. */
+export interface UnknownLine {
+  readonly evidence: string;
+  readonly line: number;
+  readonly text: string;
+}
+
+export interface Diagnosis {
+  readonly tableVersion: number;
+  /** As the texts themselves say, or as they were given. */
+  readonly versions: KnownVersions;
+  /** Causes first, the surest first. */
+  readonly findings: readonly DiagnosisFinding[];
+  readonly unknown: readonly UnknownLine[];
+  /** How many lines `unknown` would have if it were not cut. */
+  readonly unknownCount: number;
+}
+
+const MAX_UNKNOWN = 20;
+/** Longer lines are command lines of QEMU and the like; what matters stands at their start. */
+const MAX_LINE = 4096;
+const MAX_SHOWN = 300;
+
+const LOOKS_LIKE_FAILURE =
+  /\b(?:fail(?:ed|ure)?|error|cannot|can't|could not|unable|refused|denied|invalid|unsupported|not (?:supported|permitted|available|found|accessible)|fatal|panic|terminat(?:ed|ing)|abort(?:ed)?|assertion)\b/i;
+/** Success in words of failure. */
+const HARMLESS = /\b(?:0 errors?|no errors?|error[ _-]?(?:policy|log|handling)|werror|rerror)\b/i;
+
+const entries: readonly Entry[] = Object.values(diagnosisTable).flat();
+const KIND_ORDER: Readonly<Record<FindingKind, number>> = { cause: 0, symptom: 1, benign: 2 };
+const CONFIDENCE_ORDER: Readonly<Record<Confidence, number>> = { certain: 0, likely: 1, possible: 2 };
+
+/** Says what the texts of a failed start mean. Never throws: what is not known is said to be unknown. */
+export function diagnose(evidence: readonly Evidence[], given: KnownVersions = {}): Diagnosis {
+  const versions = { ...readVersions(evidence.map(({ text }) => text)), ...given };
+  const findings = new Map<string, DiagnosisFinding>();
+  const unknown: UnknownLine[] = [];
+  let unknownCount = 0;
+  for (const one of evidence) {
+    for (const [index, raw] of one.text.split(/\r?\n/).entries()) {
+      const text = raw.slice(0, MAX_LINE);
+      const place = { evidence: one.name, line: index + 1, text: shownLine(text) };
+      const matches = explain(text, one, versions);
+      for (const { entry, groups } of matches) {
+        const known = findings.get(entry.id);
+        if (known === undefined) findings.set(entry.id, finding(entry, groups, place, versions));
+        else findings.set(entry.id, { ...known, occurrences: known.occurrences + 1 });
+      }
+      if (matches.length > 0 || isCommandLine(text) || !LOOKS_LIKE_FAILURE.test(text) || HARMLESS.test(text)) continue;
+      unknownCount++;
+      if (unknown.length < MAX_UNKNOWN) unknown.push(place);
+    }
+  }
+  const order = ({ kind, confidence }: DiagnosisFinding) => KIND_ORDER[kind] * 3 + CONFIDENCE_ORDER[confidence];
+  return {
+    tableVersion: TABLE_VERSION,
+    versions,
+    findings: [...findings.values()].sort((a, b) => order(a) - order(b)),
+    unknown,
+    unknownCount,
+  };
+}
+
+interface Match {
+  readonly entry: Entry;
+  readonly groups: Readonly<Record<string, string>>;
+}
+
+function explain(text: string, { libvirt }: Evidence, versions: KnownVersions): Match[] {
+  const all = entries.flatMap((entry): Match[] => {
+    const match = entry.pattern.exec(text);
+    if (match === null || !isForVersions(entry, versions)) return [];
+    if (libvirt && entry.libvirt && !(libvirt.code === entry.libvirt.code && libvirt.domain === entry.libvirt.domain))
+      return [];
+    const groups = { ...match.groups };
+    return entry.applies?.(groups) === false ? [] : [{ entry, groups }];
+  });
+  const isExplained = all.some(({ entry }) => entry.kind === 'cause' && !entry.isFallback);
+  return isExplained ? all.filter(({ entry }) => !entry.isFallback) : all;
+}
+
+function isForVersions({ versions: ranges }: Entry, versions: KnownVersions): boolean {
+  return Object.entries(ranges ?? {}).every(([component, range]) => {
+    const version = versions[component as Component];
+    return version === undefined || isInRange(version, range);
+  });
+}
+
+function isInRange(version: VersionTriple, { from, before }: VersionRange): boolean {
+  return (from === undefined || compare(version, from) >= 0) && (before === undefined || compare(version, before) < 0);
+}
+
+function compare(a: VersionTriple, b: VersionTriple): number {
+  const index = a.findIndex((part, at) => part !== b[at]);
+  return index < 0 ? 0 : (a[index] ?? 0) - (b[index] ?? 0);
+}
+
+function finding(entry: Entry, groups: Match['groups'], place: UnknownLine, versions: KnownVersions): DiagnosisFinding {
+  const isUnsure = Object.keys(entry.versions ?? {}).some(
+    (component) => versions[component as Component] === undefined,
+  );
+  const words = writtenBy(place.text);
+  return {
+    id: entry.id,
+    kind: entry.kind,
+    confidence: isUnsure ? 'possible' : entry.confidence,
+    cause: fill(entry.cause, groups),
+    fix: entry.fix,
+    ...(entry.caution === undefined ? {} : { caution: entry.caution }),
+    ...place,
+    occurrences: 1,
+    ...(words === undefined ? {} : { writtenBy: words }),
+    source: entry.source,
+    ...(entry.refusal === undefined ? {} : { refusal: entry.refusal }),
+  };
+}
+
+function fill(template: string, groups: Match['groups']): string {
+  return template.replace(/\{(\w+)\}/g, (_, name: string) => {
+    if (name === 'errno') return errnoName(groups.ret ?? '');
+    if (name === 'status') return statusText(groups.fw ?? groups.fw2 ?? '');
+    return shownLine(groups[name] ?? '?');
+  });
+}
+
+/** libvirt writes QEMU's command line into its log, environment first, words behind backslashes. */
+function isCommandLine(text: string): boolean {
+  return /\\$/.test(text) || /^-[a-z]/.test(text) || /^\/\S*qemu\S* /.test(text);
+}
+
+/** One line as people may read it, without what steers a terminal. */
+function shownLine(text: string): string {
+  const plain = text.trim().replace(/[\p{Cc}\p{Cf}]/gu, '\ufffd');
+  return plain.length <= MAX_SHOWN ? plain : `${plain.slice(0, MAX_SHOWN - 1)}…`;
+}

@@ -1,0 +1,17 @@
+import type { Entry } from '../entry.ts';
+import { kernelEntries } from './kernel.ts';
+import { libvirtEntries } from './libvirt.ts';
+import { qemuGuestEntries } from './qemu-guest.ts';
+import { qemuInitEntries } from './qemu-init.ts';
+import { qemuLaunchEntries } from './qemu-launch.ts';
+import { toolEntries } from './tools.ts';
+
+/** The whole table, by who prints the text. */
+export const diagnosisTable: Readonly<Record<string, readonly Entry[]>> = {
+  'QEMU, before the launch': qemuInitEntries,
+  'QEMU, the launch': qemuLaunchEntries,
+  'QEMU, memory, firmware, secrets and life': qemuGuestEntries,
+  libvirt: libvirtEntries,
+  'Kernel log': kernelEntries,
+  'nova and tools': toolEntries,
+};

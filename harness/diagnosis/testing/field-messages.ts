@@ -1,0 +1,150 @@
+/** A text as users meet it, the first finding that it must lead to, and words that its explanation must hold. */
+export type FieldMessage = readonly [text: string, id: string, words?: RegExp];
+
+const STAMP = '2026-11-23T03:12:45.123456Z qemu-system-x86_64: ';
+const DIED = 'error: internal error: process exited while connecting to monitor: ';
+const CLOSED = "error: internal error: QEMU unexpectedly closed the monitor (vm='guest1'): ";
+const EPERM = `${STAMP}-accel kvm: failed to initialize kvm: Operation not permitted`;
+const dmesg = (text: string) => `[   12.345678] ${text}`;
+
+export const fieldMessages: readonly FieldMessage[] = [
+  // Slots, in the words of every QEMU, and what only looks like it.
+  [`${DIED}${STAMP}sev_guest_init: failed to initialize ret=-16 fw_error=0 ''`, 'no-free-slot', /every slot is in use/],
+  [`${DIED}${STAMP}-accel kvm: sev_kvm_init: failed to initialize ret=-16 fw_error=0 ''\n${EPERM}`, 'no-free-slot'],
+  [`${CLOSED}${STAMP}sev_common_kvm_init: failed to initialize ret=-16 fw_error=0 ''\n${EPERM}`, 'no-free-slot'],
+  [`${STAMP}sev_kvm_init: failed to initialize ret=-25 fw_error=0 ''`, 'no-such-pool', /ASID Space Limit|ENOTTY/],
+  [`${STAMP}sev_common_kvm_init: failed to initialize ret=-95 fw_error=0 ''`, 'kernel-lacks-guest-type', /EOPNOTSUPP/],
+  [`${STAMP}sev_snp_kvm_init: failed to initialize ret=-22 fw_error=0 ''`, 'init-invalid-argument', /pflash/],
+  [`${STAMP}sev_kvm_init: failed to initialize ret=-5 fw_error=19 'Hardware error'`, 'init-hardware-error', /Auto/],
+  [`${STAMP}sev_kvm_init: failed to initialize ret=-5 fw_error=1 'Platform state is invalid'`, 'init-platform-state'],
+  [
+    `${STAMP}sev_kvm_init: failed to initialize ret=-5 fw_error=20 'Hardware unsafe'`,
+    'sev-init-failed',
+    /EIO.*HWERROR_UNSAFE/,
+  ],
+  // The domain.
+  [`${STAMP}sev_kvm_init: cbitpos check failed, host '51' requested '47'`, 'cbitpos-wrong', /cbitpos 47.*51/],
+  [`${STAMP}sev_kvm_init: cbitpos check failed, host '0' requested '47'`, 'cbitpos-wrong', /no SEV at all/],
+  [`${STAMP}sev_kvm_init: reduced_phys_bits check failed, it should be >=1, requested '0'`, 'reduced-phys-bits-wrong'],
+  [
+    `${STAMP}sev_common_kvm_init: reduced_phys_bits check failed, it should be in the range of 1 to 63, requested '64'`,
+    'reduced-phys-bits-wrong',
+    /64/,
+  ],
+  [`${STAMP}sev_kvm_init: guest policy requires SEV-ES, but host SEV-ES support unavailable`, 'es-not-available'],
+  ['error: XML error: failed to get launch security policy', 'policy-missing'],
+  [
+    "error: XML error: Invalid value for attribute 'type' in element 'launchSecurity': 'sev-snp'.",
+    'snp-too-new-for-libvirt',
+    /10\.5\.0/,
+  ],
+  [
+    "error: XML error: Invalid value for attribute 'type' in element 'launchSecurity': 'bogus'.",
+    'launch-security-type',
+  ],
+  ['error: XML error: only one RNG backend is supported', 'rng-backend', /exactly one/],
+  [
+    'error: unsupported configuration: IDE controllers are unsupported for this QEMU binary or machine type',
+    'ide-unsupported',
+  ],
+  ["../../softmmu/vl.c:2590: qemu_machine_creation_done: Assertion `machine->cgs->ready' failed.", 'sev-without-kvm'],
+  // The device and the host.
+  [`${STAMP}sev_kvm_init: Failed to open /dev/sev 'No such file or directory'\n${EPERM}`, 'dev-sev-missing', /ccp/],
+  [`${STAMP}sev_kvm_init: Failed to open /dev/sev 'Permission denied'`, 'dev-sev-denied', /SELinux/],
+  ["error: Path '/dev/sev' is not accessible: No such file or directory", 'dev-sev-missing'],
+  [
+    `${STAMP}sev_kvm_init: failed to get platform status ret=-1 fw_error='32511: unknown error'`,
+    'not-a-sev-device',
+    /no firmware was reached/,
+  ],
+  [
+    'error: unsupported configuration: SEV launch security is not supported with this QEMU binary',
+    'sev-unsupported',
+    /capabilities/,
+  ],
+  ["error: unsupported configuration: 'sev' launch security is not supported with this QEMU binary", 'sev-unsupported'],
+  [
+    'error: Unable to get host SEV information\nerror: Operation not supported: QEMU does not support SEV guest',
+    'sev-info-unsupported',
+  ],
+  // The launch. ret=1 is on every one of these lines, and says nothing on any.
+  [
+    `${STAMP}sev_launch_start: LAUNCH_START ret=1 fw_error=4 'Buffer too small'`,
+    'session-length',
+    /ret of this line says nothing/,
+  ],
+  [`${STAMP}sev_launch_start: LAUNCH_START ret=1 fw_error=11 'Bad measurement'`, 'session-of-another-platform', /PDH/],
+  [
+    `${STAMP}sev_launch_start: LAUNCH_START ret=1 fw_error=7 'Policy is not allowed'\n${STAMP}sev_kvm_init: failed to create encryption context`,
+    'policy-refused',
+  ],
+  [
+    `${STAMP}sev_launch_start: LAUNCH_START ret=1 fw_error=21 'Feature not supported'`,
+    'es-refused-while-snp-is-on',
+    /CVE-2025-48514/,
+  ],
+  [
+    `${STAMP}sev_launch_start: LAUNCH_START ret=1 fw_error=0 ''`,
+    'launch-start-kernel-refused',
+    /kernel refused.*by itself/,
+  ],
+  [
+    `${STAMP}sev_launch_start: LAUNCH_START ret=1 fw_error=25 'unknown error'`,
+    'launch-refused-by-firmware',
+    /INVALID_PAGE_SIZE/,
+  ],
+  [`${STAMP}sev_launch_update_data: LAUNCH_UPDATE ret=-14 fw_error=0 ''`, 'kernel-refused', /EFAULT/],
+  [
+    `${STAMP}sev_launch_update_vmsa: LAUNCH_UPDATE_VMSA ret=-5 fw_error=3 'Platform configuration is invalid'`,
+    'vmsa-on-old-firmware',
+    /0\.17/,
+  ],
+  [
+    `${STAMP}sev_launch_get_measure: LAUNCH_MEASURE ret=-5 fw_error=2 'Platform is already owned'`,
+    'launch-measure-failed',
+    /INVALID_GUEST_STATE[\s\S]*looked up by errno/,
+  ],
+  [`${STAMP}sev_snp_launch_finish: SNP_LAUNCH_FINISH ret=-5 fw_error=11 'Bad measurement'`, 'id-block-digest'],
+  [
+    `${STAMP}SEV-SNP: CPUID validation failed for function 0x80000001, index: 0x0, provided: eax:0x00800f12`,
+    'snp-cpuid-refused',
+  ],
+  // Memory, firmware, secrets, life.
+  [
+    `${STAMP}sev_ram_block_added: failed to register region (0x7f6c00000000+0x80000000) error 'Cannot allocate memory'`,
+    'memory-lock-limit',
+    /locked/,
+  ],
+  [dmesg('SEV: 131072 locked pages exceed the lock limit of 16384.'), 'memory-lock-limit'],
+  [`${STAMP}SEV: kernel specified but guest firmware has no hashes table GUID`, 'firmware-without-hashes', /AmdSevX64/],
+  [`${STAMP}Failed to locate SEV metadata header`, 'firmware-not-encrypted'],
+  [
+    "error: internal error: unable to execute QEMU command 'sev-inject-launch-secret': SEV: Not in correct state. (LSECRET) 5",
+    'secret-wrong-state',
+  ],
+  [
+    'error: Requested operation is not valid: cannot migrate domain: SEV: Migration is not implemented',
+    'migration-blocked',
+  ],
+  [`${STAMP}cpus are not resettable, terminating`, 'not-resettable'],
+  ['error: kvm run failed Invalid argument', 'kvm-run-failed'],
+  // The kernel's log.
+  [dmesg('ccp 0000:22:00.1: SEV: failed to INIT error 0x13, rc -5'), 'init-hardware-error'],
+  [dmesg('ccp 0000:23:00.2: SEV: failed to INIT error 0x8003, rc -5'), 'init-bootloader'],
+  [dmesg('ccp 0000:22:00.1: SEV: memory encryption not enabled by BIOS'), 'not-enabled-by-bios', /CPUID/],
+  [dmesg('ccp 0000:22:00.1: sev command 0x4 timed out, disabling PSP'), 'psp-timed-out', /0x4/],
+  [dmesg('kvm_amd: SEV: DF_FLUSH failed, ret=-5, error=0xe'), 'wbinvd-required'],
+  [dmesg('kvm_amd: SEV-ES disabled (ASIDs 0 - 0)'), 'sev-off-in-kernel', /SEV-ES is off/],
+  [dmesg('Memory cgroup out of memory: Killed process 4711 (qemu-system-x86) total-vm:5300000kB'), 'out-of-memory'],
+  [dmesg('ccp 0000:22:00.1: Direct firmware load for amd/sev.fw failed with error -2'), 'firmware-file-absent'],
+  [dmesg('ccp 0000:22:00.1: no command queues available'), 'no-command-queues'],
+  ['SNP_PLATFORM_STATUS failed: SEV_RET_INVALID_PAGE_SIZE (0x28)', 'shifted-status-name', /SHUTDOWN_INCOMPLETE/],
+  ['firmware error 0x20 (INVALID_MDATA_ENTRY)', 'shifted-status-name', /RMP_INIT_REQUIRED/],
+  // nova and tools.
+  ['Error: failed to fill whole buffer', 'partial-chain-exported'],
+  [
+    "Machine type 'pc' is not compatible with image cirros (155d900f): q35 type is required for SEV to work",
+    'nova-needs-q35',
+  ],
+  ["Operation 'suspend' not supported for SEV-enabled instance (838a72b0).", 'nova-operation-refused', /suspend/],
+];

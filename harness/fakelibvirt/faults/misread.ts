@@ -1,0 +1,38 @@
+import type { DomainDefinition } from '../state/domain-xml/definition.ts';
+import type { Machine } from '../state/machine.ts';
+
+/** What a host reads where it does not look: faults of libvirt's parser. */
+export function misreadDomain(machine: Machine, xml: string): string {
+  let read = xml;
+  if (machine.has('launch-security-type-unchecked'))
+    read = read.replace(/(<launchSecurity\b[^>]*?\btype=)(['"])(?!sev\2|sev-snp\2)[^'"]*\2/, '$1$2sev$2');
+  if (machine.has('policy-optional') && !/<policy>/.test(read))
+    read = read.replace('</launchSecurity>', '<policy>0x0003</policy></launchSecurity>');
+  return read;
+}
+
+/** The domain capabilities of a host that tells the wrong ones. */
+export function misreportCapabilities(machine: Machine, xml: string): string {
+  let told = xml;
+  if (machine.has('uefi-not-offered')) told = told.replace(/<value>[^<]*\.fd<\/value>\s*/g, '');
+  if (machine.has('cbitpos-misreported'))
+    told = told.replace(/<cbitpos>(\d+)</, (_, position: string) => `<cbitpos>${Number(position) - 1}<`);
+  return told;
+}
+
+const POLICY_ES = 1 << 2;
+
+/** What QEMU launches where it does not check what it was asked for. */
+export function uncheckedLaunch(machine: Machine, definition: DomainDefinition): DomainDefinition {
+  const security = definition.launchSecurity;
+  if (security?.type !== 'sev') return definition;
+  return {
+    ...definition,
+    launchSecurity: {
+      ...security,
+      ...(machine.has('cbitpos-unchecked') ? { cbitpos: undefined } : {}),
+      ...(machine.has('reduced-phys-bits-unchecked') ? { reducedPhysBits: undefined } : {}),
+      ...(machine.has('es-policy-ignored') ? { policy: security.policy & ~POLICY_ES } : {}),
+    },
+  };
+}
