@@ -21,7 +21,7 @@ export {
 export { readConsole } from './guest/console-lines.ts';
 export { createOwnerSession, readPlatform } from './guest/platform.ts';
 export { GuestLauncher, type RunningGuest } from './guest/running.ts';
-export { sha256Hex, shortcutsOf } from './guest/shortcuts.ts';
+export { randomBytesHex, sha256Hex, shortcutsOf } from './guest/shortcuts.ts';
 export { countRunning, fillSlots, launchEach, stopAll } from './guest/slot-guests.ts';
 export { answerOf, type HostAnswer } from './host/answer.ts';
 export { encryptionInventory } from './host/inventory.ts';

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import type { LaunchDigest } from '../../attestation/index.ts';
 import { concatBytes } from '../../core/bytes.ts';
 import { type AttestedGuest, isMeasured } from './attested.ts';
@@ -37,4 +37,8 @@ function digestOf(...parts: readonly Uint8Array[]): LaunchDigest {
 
 export function sha256Hex(text: string): string {
   return createHash('sha256').update(text).digest('hex');
+}
+
+export function randomBytesHex(length: number): string {
+  return randomBytes(length).toString('hex');
 }

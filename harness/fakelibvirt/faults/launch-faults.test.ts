@@ -112,6 +112,17 @@ describe('with a fault', () => {
     expect(await at.client.refusal(remote.domainGetState, { dom, flags: 0 })).toMatchObject({ code: 42 });
   });
 
+  test('memory-reads-zero: the flash of a plain guest reads as zeros', async () => {
+    await using at = await bench('memory-reads-zero');
+    const loader = "<loader readonly='yes' type='pflash' stateless='yes'>/var/lib/emulated/OVMF.fd</loader></os>";
+    const xmlDesc = guestXml('plain').replace('</os>', loader);
+    const { dom } = await at.client.call(remote.domainCreateXml, { xmlDesc, flags: 0 });
+    const last = { dom, offset: 0xffff_f000n, size: 4096, flags: 2 };
+    expect(Buffer.from((await at.client.call(remote.domainMemoryPeek, last)).buffer).equals(Buffer.alloc(4096))).toBe(
+      true,
+    );
+  });
+
   test('es-reset-allowed: an SEV-ES guest runs on after a reset', async () => {
     await using at = await bench('es-reset-allowed');
     const dom = await at.start(0, ES_POLICY);
@@ -120,9 +131,12 @@ describe('with a fault', () => {
   });
 
   test('every fault of launches has a test here, or in the room of the hardware that it breaks', () => {
-    const tests = ['./launch-faults.test.ts', '../firmware/faults.test.ts', '../memory/controller.test.ts'].map(
-      (file) => readFileSync(new URL(file, import.meta.url), 'utf8'),
-    );
+    const tests = [
+      './launch-faults.test.ts',
+      '../firmware/faults.test.ts',
+      '../memory/controller.test.ts',
+      '../memory/guest-ram.test.ts',
+    ].map((file) => readFileSync(new URL(file, import.meta.url), 'utf8'));
     const isTested = (id: string) => tests.some((source) => new RegExp(`['"\`]${id}['":\`]`).test(source));
     expect(Object.keys(LAUNCH_FAULTS).filter((id) => !isTested(id))).toEqual([]);
   });

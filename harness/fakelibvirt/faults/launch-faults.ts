@@ -97,7 +97,22 @@ export const LAUNCH_FAULTS = {
   },
   'memory-in-clear': {
     breaks: MEMORY['memory-in-clear'],
-    expected: [{ scenario: 'launch-secret', checks: ['hidden'] }],
+    expected: [
+      { scenario: 'launch-secret', checks: ['hidden'] },
+      { scenario: 'memory-encryption', checks: ['private-pages-hide', 'addresses-differ', 'guests-differ'] },
+    ],
+  },
+  'memory-without-tweak': {
+    breaks: MEMORY['memory-without-tweak'],
+    expected: [{ scenario: 'memory-encryption', checks: ['addresses-differ'] }],
+  },
+  'shared-page-encrypted': {
+    breaks: MEMORY['shared-page-encrypted'],
+    expected: [{ scenario: 'memory-encryption', checks: ['shared-pages-show'] }],
+  },
+  'memory-reads-zero': {
+    breaks: 'reading the memory of a guest without encryption gives zeros',
+    expected: [{ scenario: 'memory-encryption', checks: ['plain-guest-shows'] }],
   },
   'save-allowed': {
     breaks: 'the memory of an encrypted guest is saved like that of any other',

@@ -17,6 +17,8 @@ export interface GuestParts {
   readonly kvm: KvmSev;
   readonly memory: HostMemory;
   readonly memoryFaults: MemoryFaults;
+  /** A fault: the host reads zeros where it could read plain text. */
+  readonly readsZero: boolean;
 }
 
 /** A packet for LAUNCH_SECRET, and the guest address for its plain text. */
@@ -85,6 +87,7 @@ export class GuestMachine implements Disposable {
   /** Guest-physical memory as the host sees it; zeros where there is neither RAM nor flash. */
   hostRead(address: number, length: number): Uint8Array {
     const whole = new Uint8Array(length);
+    if (this.#parts.readsZero && this.#parts.sev === undefined) return whole;
     const { ram, flash } = this.#load();
     const copy = (region: GuestRam, base: number) => {
       const from = Math.max(address, base);

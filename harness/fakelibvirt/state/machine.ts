@@ -84,7 +84,8 @@ export class Machine {
     { sev, content }: { readonly sev: SevVm | undefined; readonly content: LaunchContent },
   ): { readonly sev: SevVm | undefined; readonly guest: GuestMachine } {
     const { kvm, memory } = this;
-    const guest = new GuestMachine({ memoryKiB, content, sev, kvm, memory, memoryFaults: memoryFaults(this.faults) });
+    const faults = { memoryFaults: memoryFaults(this.faults), readsZero: this.has('memory-reads-zero') };
+    const guest = new GuestMachine({ memoryKiB, content, sev, kvm, memory, ...faults });
     return { sev, guest };
   }
 
