@@ -3,6 +3,7 @@
  *
  * A guest owner's way through it: `parseCertChain` and its neighbours, `verifyChain`, `createLaunchSession`,
  * `computeLaunchDigest`, `verifyLaunch`, `validateLaunch`, `sealLaunchSecret`; and `explainLaunch` where it fails.
+ * For SEV-SNP: `parseSnpReport`, `verifySnpCa`, `verifyVek`, `verifySnpReport`, `validateSnpReport`.
  */
 export { type ErrorDetails, isSevHarnessError, SevHarnessError } from '../core/errors.ts';
 export { Secret } from '../core/secret.ts';
@@ -29,6 +30,7 @@ export {
   type Explanation,
   explainLaunch,
 } from './explain/launch.ts';
+export { formatKdsUrl, type KdsResource, parseKdsUrl } from './kds/url.ts';
 export { type CpuSku, encodeCpuSignature, KNOWN_CPUS } from './measurement/cpu-signature.ts';
 export { computeLaunchDigest, type LaunchInputs, type Vcpus } from './measurement/digest.ts';
 export {
@@ -70,8 +72,42 @@ export {
   type SessionRequest,
 } from './session/launch-session.ts';
 export { parseTek, parseTransportKeys } from './session/transport-keys.ts';
+export type { CertTable, CertTableRole } from './snp/cert-table.ts';
+export { type CertificateRevocationList, parseCrl } from './snp/crl.ts';
+export {
+  type CocoEvidence,
+  parseCocoEvidence,
+  parseReportResponse,
+  parseTsmReport,
+  type TsmReport,
+} from './snp/evidence.ts';
+export { type HclReport, type HclRuntimeData, parseHclReport } from './snp/hcl.ts';
+export {
+  computeIdKeyDigest,
+  encodeIdAuth,
+  encodeIdBlock,
+  type IdAuth,
+  type IdBlock,
+  parseIdAuth,
+  parseIdBlock,
+} from './snp/id-block.ts';
+export { encodeSnpReport, parseSnpReport, type SnpReport, type SnpSigningKey } from './snp/report.ts';
+export { encodeTcb, formatTcb, olderComponents, parseTcb, type SnpProduct, type Tcb } from './snp/tcb.ts';
+export type { VekClaims, VekKind } from './snp/vek.ts';
+export { parseX509Certificate, parseX509Certificates, type X509Certificate } from './snp/x509.ts';
 export { type LaunchClaims, type LaunchReferenceValues, validateLaunch } from './validate/launch.ts';
+export { type SnpReferenceValues, validateSnpReport } from './validate/snp-report.ts';
 export { type ChainOptions, type ChainResult, type ChainVerdict, verifyChain } from './verify/chain.ts';
 export { type RootIdentity, type RootOptions, type VerifiedRoots, verifyRoots } from './verify/chain-roots.ts';
 export { type LaunchEvidence, verifyLaunch } from './verify/launch.ts';
 export { type SessionEvidence, verifySession } from './verify/session.ts';
+export {
+  type SnpCaCertificates,
+  type SnpCaOptions,
+  sortSnpCa,
+  type VerifiedSnpCa,
+  verifySnpCa,
+} from './verify/snp-ca.ts';
+export { type IdBlockEvidence, verifyIdBlock } from './verify/snp-id-block.ts';
+export { type SnpEvidence, verifyRuntimeData, verifySnpReport } from './verify/snp-report.ts';
+export { type VerifiedVek, verifyVek } from './verify/snp-vek.ts';

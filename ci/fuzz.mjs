@@ -5,6 +5,7 @@
 import { createHash, randomInt } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { measurementFuzzTargets } from '../dist/attestation/measurement/fuzz-targets.js';
+import { snpFuzzTargets } from '../dist/attestation/snp/fuzz-targets.js';
 import { fuzzTargets } from '../dist/attestation/testing/fuzz-targets.js';
 import { isSevHarnessError } from '../dist/core/errors.js';
 import { parseCpuSignature, parseDomainFacts } from '../dist/harness/cli/attest/domain-facts.js';
@@ -168,7 +169,7 @@ function fuzz() {
     console.log(USAGE);
     return 0;
   }
-  const all = [...fuzzTargets(), ...measurementFuzzTargets(), domainXml];
+  const all = [...fuzzTargets(), ...measurementFuzzTargets(), ...snpFuzzTargets(), domainXml];
   const targets = all.filter(({ name }) => name.includes(flags.only));
   if (targets.length === 0) throw new Error(`--target: no target has '${flags.only}' in its name`);
   console.log(

@@ -15,7 +15,7 @@ const MAX_BYTES = 64 * 1024;
  * PEM is taken with nothing but empty lines outside the blocks and nothing but canonical base64 inside. Throws `X509_MALFORMED`.
  */
 export function readCertificateFile(bytes: Uint8Array): Uint8Array[] {
-  if (bytes[0] !== BEGIN.charCodeAt(0)) return [Uint8Array.from(bytes)];
+  if (!Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).includes(BEGIN)) return [Uint8Array.from(bytes)];
   if (bytes.length > MAX_BYTES) throw malformed(`expected at most ${MAX_BYTES} bytes, got ${bytes.length}`);
   const lines = latin1(bytes).split('\n');
   const certificates: Uint8Array[] = [];

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { equalBytes } from '../../core/bytes.ts';
 import { isSevHarnessError } from '../../core/errors.ts';
+import { snpFuzzTargets } from '../snp/fuzz-targets.ts';
 import { fuzzTargets } from './fuzz-targets.ts';
 
 type Edit = (bytes: Uint8Array) => Uint8Array;
@@ -49,31 +50,34 @@ function accepts(run: (bytes: Uint8Array) => boolean, bytes: Uint8Array): boolea
   }
 }
 
-describe.each(fuzzTargets().map((target) => [target.name, target] as const))('%s', (name, target) => {
-  const numRuns = name.startsWith('verify') || name.startsWith('open-session') ? 60 : 300;
+describe.each([...fuzzTargets(), ...snpFuzzTargets()].map((target) => [target.name, target] as const))(
+  '%s',
+  (name, target) => {
+    const numRuns = name.startsWith('verify') || name.startsWith('open-session') ? 60 : 300;
 
-  it('takes its seed', () => {
-    expect(accepts(target.run, target.seed)).toBe(true);
-  });
+    it('takes its seed', () => {
+      expect(accepts(target.run, target.seed)).toBe(true);
+    });
 
-  it('takes or refuses any bytes, without a crash', () => {
-    fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 4096 }), (bytes) => {
-        const taken = accepts(target.run, Uint8Array.from(bytes));
-        return !target.sealed || !taken;
-      }),
-      { numRuns },
-    );
-  });
+    it('takes or refuses any bytes, without a crash', () => {
+      fc.assert(
+        fc.property(fc.uint8Array({ maxLength: 4096 }), (bytes) => {
+          const taken = accepts(target.run, Uint8Array.from(bytes));
+          return !target.sealed || !taken;
+        }),
+        { numRuns },
+      );
+    });
 
-  it(`takes or refuses any change of its seed${target.sealed ? ', and refuses each' : ''}`, () => {
-    fc.assert(
-      fc.property(fc.array(edits, { minLength: 1, maxLength: 3 }), (steps) => {
-        const mutant = steps.reduce((bytes, edit) => (bytes.length === 0 ? bytes : edit(bytes)), target.seed);
-        const taken = accepts(target.run, mutant);
-        return !target.sealed || !taken || equalBytes(mutant, target.seed);
-      }),
-      { numRuns },
-    );
-  });
-});
+    it(`takes or refuses any change of its seed${target.sealed ? ', and refuses each' : ''}`, () => {
+      fc.assert(
+        fc.property(fc.array(edits, { minLength: 1, maxLength: 3 }), (steps) => {
+          const mutant = steps.reduce((bytes, edit) => (bytes.length === 0 ? bytes : edit(bytes)), target.seed);
+          const taken = accepts(target.run, mutant);
+          return !target.sealed || !taken || equalBytes(mutant, target.seed);
+        }),
+        { numRuns },
+      );
+    });
+  },
+);
