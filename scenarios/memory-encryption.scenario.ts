@@ -42,12 +42,11 @@ scenario(
     const canaryHex = randomBytesHex(16);
     const boot = { kernel: '/boot/vmlinuz', cmdline: `console=ttyS0 sevh.canary=${canaryHex}` };
     const start = async (kind: 'plain' | 'sev', role: string) => {
-      const launch = await launcher.launch(kind, role, { boot });
-      if (launch.outcome === 'refused') throw new Error(launch.refusal.text);
-      const printed = await readConsole(launch.guest, (text) => PLACES.test(text), CONSOLE_SILENCE_MS);
+      const guest = await launcher.launchOrFail(kind, role, { boot });
+      const printed = await readConsole(guest, (text) => PLACES.test(text), CONSOLE_SILENCE_MS);
       const [, privateHex = '0', sharedHex = '0'] = PLACES.exec(printed) ?? [];
       return {
-        guest: launch.guest,
+        guest,
         privateAt: Number.parseInt(privateHex, 16),
         sharedAt: Number.parseInt(sharedHex, 16),
       };

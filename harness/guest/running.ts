@@ -101,6 +101,15 @@ export class GuestLauncher {
     }
   }
 
+  /** The same where a refusal ends the scenario. Throws `LAUNCH_REFUSED` with the host's words. */
+  async launchOrFail(kind: GuestKind, role: string, options: LaunchOptions = {}): Promise<RunningGuest> {
+    const launch = await this.launch(kind, role, options);
+    if (launch.outcome === 'started') return launch.guest;
+    throw harnessError('LAUNCH_REFUSED', `the host refused guest '${role}': ${launch.refusal.text}`, {
+      hint: launch.refusal.words,
+    });
+  }
+
   /** The XML of a guest that this run owns, for scenarios that define before they start. */
   define(kind: GuestKind, role: string): { name: string; xml: string } {
     const spec = this.#spec(kind, role, {});

@@ -255,6 +255,7 @@ const FAULTS = {
       },
       { scenario: 'launch-measure', checks: ['!LAUNCH_REFUSED'] },
       { scenario: 'launch-secret', checks: ['!LAUNCH_REFUSED'] },
+      { scenario: 'memory-encryption', checks: ['!LAUNCH_REFUSED'] },
       { scenario: 'lifecycle-refused', checks: ['!LIBVIRT_REMOTE'] },
     ],
   },
