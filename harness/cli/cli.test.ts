@@ -1,9 +1,12 @@
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startEmulatedHost } from '../fakelibvirt/index.ts';
+import { connect } from '../libvirt/index.ts';
 
 /** The compiled program, as users run it. `npm test` builds first. */
 const main = path.resolve(import.meta.dirname, '../../dist/harness/cli/main.js');
@@ -102,6 +105,23 @@ describe('bad input is one clear line and the right exit code', () => {
   });
 });
 
+describe('emulate', () => {
+  it('prints its URI when clients can connect, and on SIGINT goes with its socket', async () => {
+    const socket = path.join(folder, 'emulate.sock');
+    const child = execa(process.execPath, [main, 'emulate', '--profile', 'milan', '--socket', socket], {
+      reject: false,
+    });
+    const [line] = await once(child.stdout.setEncoding('utf8'), 'data');
+    expect(line).toBe(`qemu+unix:///system?socket=${socket}\n`);
+    const connection = await connect(String(line).trim());
+    expect(await connection.hostname()).toContain('milan');
+    await connection.close();
+    child.kill('SIGINT');
+    expect((await child).exitCode).toBe(0);
+    expect(existsSync(socket)).toBe(false);
+  });
+});
+
 describe('scenario', () => {
   it('runs slot-limit on the emulated Naples host and writes the whole report', async () => {
     const report = path.join(folder, 'green');
@@ -160,6 +180,31 @@ describe('scenario', () => {
     const { code, stderr } = await harness(words);
     expect(code).toBe(1);
     expect(stderr).toContain('fills-to-limit');
+  });
+
+  it('runs a failed scenario again when told to, and keeps every attempt', async () => {
+    const report = path.join(folder, 'retried');
+    const words = ['scenario', 'slot-churn', '--fault', 'df-flush-forgotten', '--retry', '1', '--report', report];
+    expect((await harness(words)).code).toBe(1);
+    const [scenario] = JSON.parse(readFileSync(path.join(report, 'run.json'), 'utf8')).scenarios;
+    expect(scenario.attempts.map((attempt: { status: string }) => attempt.status)).toEqual(['failed', 'failed']);
+  });
+
+  it('counts the guests of others as used slots, and leaves them alone', async () => {
+    await using host = await startEmulatedHost({ profile: 'naples' });
+    await using connection = await connect(host.uri);
+    const foreign =
+      await connection.createDomain(`<domain type='kvm'><name>customer</name><memory unit='MiB'>256</memory>
+      <memoryBacking><locked/></memoryBacking><vcpu>1</vcpu><os><type arch='x86_64' machine='q35'>hvm</type></os>
+      <launchSecurity type='sev'><cbitpos>47</cbitpos><reducedPhysBits>1</reducedPhysBits><policy>0x0003</policy></launchSecurity></domain>`);
+    const report = path.join(folder, 'shared-host');
+    const { code } = await harness(['scenario', 'slot-limit', '--host', host.uri, '--report', report]);
+    expect(code).toBe(0);
+    expect(JSON.stringify(JSON.parse(readFileSync(path.join(report, 'run.json'), 'utf8')))).toContain(
+      'fill all 14 free slots',
+    );
+    expect(await foreign.state()).toMatchObject({ state: 'running' });
+    expect((await connection.listDomains()).map(({ name }) => name)).toEqual(['customer']);
   });
 
   it('takes its defaults from the environment', async () => {
