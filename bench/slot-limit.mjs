@@ -53,13 +53,18 @@ const domainXml = (index) => `<domain type='kvm'><name>bench-${index}</name><mem
 
 /** Milliseconds to fill every slot, one start after the other, and to stop every guest. @param {number} slots */
 async function fillMs(slots) {
-  await using host = await startEmulatedHost({ profile: 'rome', maxAsidOverride: slots });
-  await using connection = await connect(host.uri);
-  const started = performance.now();
-  const guests = [];
-  for (let index = 0; index < slots; index++) guests.push(await connection.createDomain(domainXml(index)));
-  for (const guest of guests) await guest.destroy();
-  return performance.now() - started;
+  const host = await startEmulatedHost({ profile: 'rome', maxAsidOverride: slots });
+  const connection = await connect(host.uri);
+  try {
+    const started = performance.now();
+    const guests = [];
+    for (let index = 0; index < slots; index++) guests.push(await connection.createDomain(domainXml(index)));
+    for (const guest of guests) await guest.destroy();
+    return performance.now() - started;
+  } finally {
+    await connection.close();
+    await host.close();
+  }
 }
 
 async function growth() {
