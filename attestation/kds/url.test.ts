@@ -83,6 +83,7 @@ describe('addresses of the Key Distribution Service', () => {
     ['a chip id in capitals', good.replaceAll('ab', 'AB')],
     ['a number that is missing', good.replace('&snpSPL=08', '')],
     ['a number twice', good.replace('teeSPL=00', 'blSPL=03')],
+    ['a number twice beside all others', `${good}&blSPL=04`],
     ['a number of 256', good.replace('115', '256')],
     ['a number in hex', good.replace('115', '0x73')],
     ['a number of Turin', `${good}&fmcSPL=01`],

@@ -12,7 +12,7 @@ import { parseHclReport } from './hcl.ts';
 import { encodeIdAuth, encodeIdBlock, parseIdAuth, parseIdBlock } from './id-block.ts';
 import { encodeSnpReport, parseSnpReport } from './report.ts';
 import { encodeTcb, parseTcb, SNP_PRODUCTS } from './tcb.ts';
-import { parseX509Certificate, parseX509Certificates } from './x509.ts';
+import { amdCommonName, parseX509Certificate, parseX509Certificates } from './x509.ts';
 
 const forged = forgeSnp();
 const report = encodeSnpReport(forged.report);
@@ -78,6 +78,7 @@ const cases: readonly (readonly [
     sampleResponse(report),
     {
       'a status': [set(0, 0x16), /refused the report with status 22/],
+      'a reserved byte': [set(8, 1), /the reserved field/],
       'another size': [set(4, 0), /expected a report of 1184 bytes/],
       'a byte behind the report': [set(3999, 1), /what follows the report/],
       'no report': [(bytes) => bytes.slice(0, 0x20), /expected 1216 to 4096 bytes, got 32/],
@@ -114,6 +115,7 @@ const cases: readonly (readonly [
       'an extension twice': [inHex('2b060104019c78010302', '2b060104019c78010301'), /is there twice/],
       'a megabyte': [() => new Uint8Array(1 << 20), /expected 1 to 16384/],
       'nesting without end': [() => hexOf('3080'.repeat(4000)), /not DER/],
+      'a flag that is not ff': [() => inHex('0101ff', '010101')(forged.ask), /critical: expected ff/],
       'two in one file': [() => pem, /expected one certificate, got 2/],
     },
   ],
@@ -146,6 +148,8 @@ const cases: readonly (readonly [
       'a byte more': [grow, /not DER/],
       'version 1': [inHex(/^(30820...(?:3082....|3081..))020101/, '$1020100'), /expected version 2/],
       'a certificate': [() => forged.vek, /revocation list/],
+      'an empty list': [() => forgeSnp({ crl: { revoked: [] } }).crl, /is there, but empty/],
+      'another algorithm outside': [inHex(/(.*)a203020130/s, '$1a203020120'), /is not the one outside/],
     },
   ],
   [
@@ -156,6 +160,7 @@ const cases: readonly (readonly [
       'no end': [(bytes) => set(16, 0, 0, 0, 0, 24, 0)(bytes).slice(0, 24), /no entry of zeros/],
       'an offset past the end': [set(16, 0xff, 0xff, 0xff, 0xff), /bytes at 4294967295 of 4096/],
       'an offset into the table': [set(16, 24), /lies over what ends at 48/],
+      'bytes before an entry': [set(16, 49), /the bytes from 48 to 49 are not zero/],
       'no length': [set(20, 0, 0), /has 0 bytes/],
       'an entry without GUID': [set(0, ...new Uint8Array(16)), /has no GUID/],
       'bytes that no entry covers': [set(4095, 1), /are not zero/],
@@ -169,6 +174,10 @@ const cases: readonly (readonly [
       nothing: [empty, /CBOR ends at byte 0/],
       'an indefinite map': [set(0, 0xbf), /CBOR length of kind 31/],
       'four entries': [set(0, 0xa4), /CBOR ends/],
+      'an entry more': [
+        (bytes) => concatBytes(Uint8Array.of(0xa4), bytes.subarray(1), Uint8Array.of(0x61, 0x61, 0x40)),
+        /and nothing else/,
+      ],
       'two entries': [set(0, 0xa2), /follow the CBOR map/],
       'another provider': [edited((text) => text.replace('isev_guest', 'itdx_guest')), /expected provider sev_guest/],
       'a key twice': [edited((text) => text.replace('goutblob', 'gauxblob')), /"auxblob" is there twice/],
@@ -182,6 +191,7 @@ const cases: readonly (readonly [
     hcl,
     {
       'another magic': [set(0, 0x58), /expected to begin with HCLA/],
+      'another version': [set(4, 2), /version: expected 1, got 2/],
       'a status': [set(0x10, 1), /status/],
       'runtime data of 4 GiB': [set(0x4d0, 0xff, 0xff, 0xff, 0xff), /runtime data of 4294967295 bytes/],
       'lengths that disagree': [set(0x4d0, 1), /length of the report and the runtime data/],
@@ -285,6 +295,14 @@ describe('what is read is written back', () => {
       }),
     );
   });
+});
+
+it('a name with two common names is not one of AMD', () => {
+  const { subject } = parseX509Certificate(forged.vek);
+  const second = concatBytes(hexOf('3112301006035504030c09'), Buffer.from('ARK-Milan'));
+  const length = subject.length - 2 + second.length;
+  expect(amdCommonName(subject)).toBe('SEV-VCEK');
+  expect(amdCommonName(concatBytes(Uint8Array.of(0x30, 0x81, length), subject.subarray(2), second))).toBeUndefined();
 });
 
 describe('times and maps', () => {

@@ -47,6 +47,15 @@ export function signRsa(key: ForgedCaKey, message: Uint8Array, settings: PssSett
 
 /** ECDSA with SHA-256 over P-384. */
 export function signEcdsa(key: EcKeyPair, message: Uint8Array): EcdsaSignature {
+  return signP384('sha256', key, message);
+}
+
+/** The same with SHA-384, as SEV-SNP has it. */
+export function signEcdsaSha384(key: EcKeyPair, message: Uint8Array): EcdsaSignature {
+  return signP384('sha384', key, message);
+}
+
+function signP384(hash: 'sha256' | 'sha384', key: EcKeyPair, message: Uint8Array): EcdsaSignature {
   const privateKey = createPrivateKey({
     key: {
       kty: 'EC',
@@ -57,6 +66,6 @@ export function signEcdsa(key: EcKeyPair, message: Uint8Array): EcdsaSignature {
     },
     format: 'jwk',
   });
-  const signature = Uint8Array.from(sign('sha256', message, { key: privateKey, dsaEncoding: 'ieee-p1363' }));
+  const signature = Uint8Array.from(sign(hash, message, { key: privateKey, dsaEncoding: 'ieee-p1363' }));
   return { r: signature.slice(0, P384_BYTES), s: signature.slice(P384_BYTES) };
 }

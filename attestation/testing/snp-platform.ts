@@ -1,13 +1,12 @@
-import { createPrivateKey, sign } from 'node:crypto';
 import { concatBytes, fromHex } from '../../core/bytes.ts';
 import type { SnpLaunchDigest } from '../brands.ts';
-import { type EcKeyPair, generateEcKeyPair, P384_BYTES, p384Spki } from '../certs/p384.ts';
+import { type EcKeyPair, generateEcKeyPair, p384Spki } from '../certs/p384.ts';
 import type { RsaPublicKey } from '../certs/rsa-pss.ts';
 import { type SnpReport, signedReportBytes } from '../snp/report.ts';
 import { encodeTcb, PRODUCT_NAMES, type SnpProduct, type Tcb } from '../snp/tcb.ts';
 import type { VekKind } from '../snp/vek.ts';
 import { seededRandom } from './seeded-random.ts';
-import { type ForgedCaKey, forgedCaKey, type PssSettings, signRsa } from './signing.ts';
+import { type ForgedCaKey, forgedCaKey, type PssSettings, signEcdsaSha384, signRsa } from './signing.ts';
 
 /** Everything that a forged certificate says; each can be told to be wrong. */
 export interface ForgedBody {
@@ -31,7 +30,12 @@ export interface SnpForgeOptions {
   readonly ask?: Partial<ForgedBody> | undefined;
   readonly vek?: Partial<ForgedBody> | undefined;
   readonly crl?:
-    | { readonly revoked?: readonly number[]; readonly issuer?: string; readonly nextUpdate?: string }
+    | {
+        readonly revoked?: readonly number[];
+        readonly criticalExtension?: boolean;
+        readonly issuer?: string;
+        readonly nextUpdate?: string;
+      }
     | undefined;
   readonly arkPss?: PssSettings | undefined;
   readonly askPss?: PssSettings | undefined;
@@ -173,22 +177,7 @@ function report(product: SnpProduct, kind: VekKind, key: EcKeyPair, edits: Parti
     signature: { r: fill(48, 0), s: fill(48, 0) },
     ...edits,
   };
-  const base64Url = (bytes: Uint8Array) => Buffer.from(bytes).toString('base64url');
-  const jwk = {
-    kty: 'EC',
-    crv: 'P-384',
-    x: base64Url(key.point.x),
-    y: base64Url(key.point.y),
-    d: base64Url(key.scalar),
-  };
-  const privateKey = createPrivateKey({ key: jwk, format: 'jwk' });
-  const signature = Uint8Array.from(
-    sign('sha384', signedReportBytes(body), { key: privateKey, dsaEncoding: 'ieee-p1363' }),
-  );
-  return {
-    ...body,
-    signature: { r: signature.slice(0, P384_BYTES), s: signature.slice(P384_BYTES), ...edits?.signature },
-  };
+  return { ...body, signature: edits?.signature ?? signEcdsaSha384(key, signedReportBytes(body)) };
 }
 
 function certificate(body: ForgedBody, signer: ForgedCaKey, pss: PssSettings): Uint8Array {
@@ -208,7 +197,7 @@ function certificate(body: ForgedBody, signer: ForgedCaKey, pss: PssSettings): U
 }
 
 function revocationList(arkName: string, edits: NonNullable<SnpForgeOptions['crl']>, signer: ForgedCaKey): Uint8Array {
-  const revoked = (edits.revoked ?? []).map((serial) => der(0x30, integer(serial), time('250601000000Z')));
+  const revoked = edits.revoked?.map((serial) => der(0x30, integer(serial), time('250601000000Z')));
   const signed = der(
     0x30,
     integer(1),
@@ -216,8 +205,8 @@ function revocationList(arkName: string, edits: NonNullable<SnpForgeOptions['crl
     nameOf(edits.issuer ?? arkName, 'Advanced Micro Devices'),
     time('260101000000Z'),
     time(edits.nextUpdate ?? '270101000000Z'),
-    ...(revoked.length === 0 ? [] : [der(0x30, ...revoked)]),
-    der(0xa0, der(0x30, extension(['551d14', false, '020104']))),
+    ...(revoked === undefined ? [] : [der(0x30, ...revoked)]),
+    der(0xa0, der(0x30, extension(['551d14', edits.criticalExtension === true, '020104']))),
   );
   return der(0x30, signed, bytes(PSS_ALGORITHM), bits(signRsa(signer, signed, AMD_PSS)));
 }

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { p384Spki } from '../certs/p384.ts';
 import { parseCrl } from '../snp/crl.ts';
 import { parseX509Certificate } from '../snp/x509.ts';
 import type { PssSettings } from '../testing/signing.ts';
@@ -40,6 +41,8 @@ const caExtensions = (constraints: string, usage: string, critical = true) => ({
   ] as const,
 });
 const zero = new Uint8Array(48);
+const CA_ARK = caExtensions('30030101ff', '03020106').extensions;
+const CA_ASK = caExtensions('30060101ff020100', '03020104').extensions;
 
 describe('forged SEV-SNP evidence', () => {
   it.each(['milan', 'genoa', 'turin'] as const)(
@@ -111,6 +114,28 @@ describe('forged SEV-SNP evidence', () => {
     ['ASK with a salt of 32 bytes', { askPss: pss({ hash: 'sha384', saltLength: 32 }) }, ['snp.ask-signed-by-ark']],
     ['ASK signed with SHA-256', { askPss: pss({ hash: 'sha256', saltLength: 48 }) }, ['snp.ask-signed-by-ark']],
     ['ASK signed with PKCS#1 v1.5', { askPss: pss({ padding: 'pkcs1', hash: 'sha384' }) }, ['snp.ask-signed-by-ark']],
+    [
+      'ARK with an unknown critical extension',
+      { ark: { extensions: [...CA_ARK, ['551d1e', true, '3000']] } },
+      ['snp.ark-well-formed'],
+    ],
+    [
+      'ASK with an unknown critical extension',
+      { ask: { extensions: [...CA_ASK, ['551d1e', true, '3000']] } },
+      ['snp.ask-well-formed'],
+    ],
+    [
+      'ASK with an exponent of 3',
+      { ask: { spki: rsaSpki({ ...forgedCaKey('snp-ask', 4096), exponent: 3n }) } },
+      ['snp.ask-well-formed'],
+    ],
+    ['ASK issued by another name', { ask: { issuer: 'ARK-Genoa' } }, ['snp.ca-names']],
+    ['list with a critical extension', { crl: { criticalExtension: true } }, ['snp.crl-signed-by-ark']],
+    [
+      'list that is stale, and names the ASK',
+      { crl: { nextUpdate: '260114000000Z', revoked: [2] } },
+      ['snp.crl-fresh'],
+    ],
     ['list signed by another key', { signedByOther: 'crl' }, ['snp.crl-signed-by-ark']],
     ['list of another issuer', { crl: { issuer: 'ARK-Genoa' } }, ['snp.crl-signed-by-ark']],
     ['list that is stale', { crl: { nextUpdate: '260114000000Z' } }, ['snp.crl-fresh']],
@@ -124,6 +149,15 @@ describe('forged SEV-SNP evidence', () => {
     ],
     ['VCEK with a salt of 0', { vekPss: pss({ hash: 'sha384', saltLength: 0 }) }, ['snp.vek-signed-by-ca']],
     ['VCEK with the name of a VLEK', { vek: { subject: 'SEV-VLEK' } }, ['snp.vek-names']],
+    ['VCEK issued by the ASVK', { vek: { issuer: 'SEV-VLEK-Milan' } }, ['snp.vek-names']],
+    ['VCEK of another product', vek(swapped('780102', false, '160547656e6f61')), ['snp.vek-names']],
+    ['VCEK with a key off the curve', { vek: { spki: p384Spki({ x: zero, y: zero }) } }, ['snp.vek-well-formed']],
+    [
+      'VCEK with the SPL of Turin',
+      vek([...vekExtensions('milan', 'vcek'), ['2b060104019c78010309', false, '020100']]),
+      ['snp.vek-well-formed'],
+    ],
+    ['VCEK with an SPL of two bytes', vek(swapped('0301', false, '02020003')), ['snp.vek-well-formed']],
     ['VCEK that has expired', { vek: { notAfter: '260114235959Z' } }, ['snp.vek-valid-at-time']],
     ['VCEK with an RSA key', { vek: { spki: rsaSpki(forgedCaKey('snp-ask', 4096)) } }, ['snp.vek-well-formed']],
     ['VCEK without SPLs', vek(vekExtensions('milan', 'vcek').slice(0, 4)), ['snp.vek-well-formed']],
@@ -155,6 +189,11 @@ describe('forged SEV-SNP evidence', () => {
       ['snp.report-cpu-of-product'],
     ],
     ['report of another chip', { report: { chipId: new Uint8Array(64).fill(1) } }, ['snp.report-chip-id-matches-vek']],
+    [
+      'report of Turin with a longer chip id',
+      { product: 'turin', report: { chipId: new Uint8Array(64).fill(0xc5) } },
+      ['snp.report-chip-id-matches-vek'],
+    ],
     ['report with a masked chip id', { report: { chipKeyMasked: true } }, ['snp.report-chip-id-matches-vek']],
     [
       'report of an older TCB',
@@ -173,6 +212,20 @@ describe('forged SEV-SNP evidence', () => {
     expect(result.ok).toBe(false);
     expect(failedRows(result.checks)).toEqual(rows);
     for (const row of result.checks.filter(({ outcome }) => outcome !== 'passed')) expect(row.because).toBeTruthy();
+  });
+
+  it.each<[SnpRowId, SnpForgeOptions, SnpRowId[]]>([
+    ['snp.ca-not-revoked', { crl: { revoked: [2] } }, ['snp.vek-signed-by-ca', 'snp.report-signature']],
+    [
+      'snp.crl-fresh',
+      { crl: { nextUpdate: '260114000000Z' } },
+      ['snp.ca-not-revoked', 'snp.vek-signed-by-ca', 'snp.report-signature'],
+    ],
+    ['snp.vek-names', { vek: { subject: 'SEV-VLEK' } }, ['snp.report-signature']],
+    ['snp.report-signing-key', { report: { signingKey: 'none' } }, ['snp.report-signature']],
+  ])('a failed %s leaves what rests on it undecided', (_, options, skipped) => {
+    const rows = verify(options).checks.filter(({ id, outcome }) => outcome === 'skipped' && id !== 'snp.root-is-amd');
+    expect(rows.map(({ id }) => id)).toEqual(skipped);
   });
 
   it('takes a chip id inside an OCTET STRING, as the specification also allows', () => {
