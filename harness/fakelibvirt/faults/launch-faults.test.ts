@@ -136,6 +136,7 @@ describe('with a fault', () => {
       '../firmware/faults.test.ts',
       '../memory/controller.test.ts',
       '../memory/guest-ram.test.ts',
+      '../server/direct-boot.test.ts',
     ].map((file) => readFileSync(new URL(file, import.meta.url), 'utf8'));
     const isTested = (id: string) => tests.some((source) => new RegExp(`['"\`]${id}['":\`]`).test(source));
     expect(Object.keys(LAUNCH_FAULTS).filter((id) => !isTested(id))).toEqual([]);

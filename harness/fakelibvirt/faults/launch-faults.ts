@@ -79,6 +79,22 @@ export const LAUNCH_FAULTS = {
       { scenario: 'launch-secret', checks: ['!LAUNCH_REFUSED'] },
     ],
   },
+  'kernel-hash-unchecked': {
+    breaks: 'the guest firmware starts a kernel whose hash is not the measured one',
+    expected: [{ scenario: 'kernel-hashes', checks: ['swapped-kernel-stops'] }],
+  },
+  'initrd-hash-unchecked': {
+    breaks: 'the guest firmware takes an initrd whose hash is not the measured one',
+    expected: [{ scenario: 'kernel-hashes', checks: ['swapped-initrd-stops'] }],
+  },
+  'cmdline-hash-unchecked': {
+    breaks: 'the guest firmware takes a command line whose hash is not the measured one',
+    expected: [{ scenario: 'kernel-hashes', checks: ['swapped-cmdline-stops'] }],
+  },
+  'boots-without-hashes': {
+    breaks: 'the guest firmware that knows kernel hashes starts a kernel for which there are none',
+    expected: [{ scenario: 'kernel-hashes', checks: ['unhashed-boot-stops'] }],
+  },
   'secret-mac-unchecked': {
     breaks: FIRMWARE['secret-mac-unchecked'],
     expected: [{ scenario: 'launch-secret', checks: ['bad-packets-refused'] }],

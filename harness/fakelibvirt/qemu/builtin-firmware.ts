@@ -8,22 +8,30 @@ const HASHES_AREA = [0x0080_dc00, 0x400] as const;
 const SECRET_AREA = [0x0080_d000, 0xc00] as const;
 const RESET_EIP = 0x0080_b004;
 
-let image: Uint8Array | undefined;
+const NO_AREA = [0, 0] as const;
+
+const images = new Map<string, Uint8Array>();
 
 /**
- * What an emulated host has where this machine has no such file: an image that no CPU could run, the same each time, with
- * the table of an AmdSev build of OVMF.
+ * What an emulated host has where this machine has no such file: an image that no CPU could run, another one for each
+ * name and the same each time.
+ *
+ * Its table is that of an AmdSev build of OVMF where the name says so, else that of the usual one, which has no place for
+ * kernel hashes or a secret.
  */
-export function builtinFirmware(): Uint8Array {
-  image ??= build();
-  return image;
+export function builtinFirmware(path = 'OVMF.amdsev.fd'): Uint8Array {
+  const name = path.slice(path.lastIndexOf('/') + 1);
+  const made = images.get(name) ?? build(name);
+  images.set(name, made);
+  return made;
 }
 
-function build(): Uint8Array {
-  const bytes = noise('sev-harness emulated firmware', IMAGE_BYTES);
+function build(name: string): Uint8Array {
+  const bytes = noise(`sev-harness emulated firmware ${name}`, IMAGE_BYTES);
+  const isAmdSev = /amdsev/i.test(name);
   const entries = [
-    entry(OVMF_GUID.hashes, HASHES_AREA),
-    entry(OVMF_GUID.secret, SECRET_AREA),
+    entry(OVMF_GUID.hashes, isAmdSev ? HASHES_AREA : NO_AREA),
+    entry(OVMF_GUID.secret, isAmdSev ? SECRET_AREA : NO_AREA),
     entry(OVMF_GUID.reset, [RESET_EIP]),
   ];
   const length = entries.reduce((sum, one) => sum + one.length, trailer(0, OVMF_GUID.footer).length);

@@ -3,7 +3,9 @@ import type { SevStatus } from '../kernel/platform.ts';
 import type { MemoryFaults } from '../memory/faults.ts';
 import { GuestRam } from '../memory/guest-ram.ts';
 import type { HostMemory } from '../memory/host-memory.ts';
+import { type VerifierFaults, verifyBlobs } from './guest-firmware.ts';
 import { bootGuest } from './guest-kernel.ts';
+import type { BlobName, BootBlobs } from './kernel-hashes.ts';
 import type { LaunchContent } from './launch-content.ts';
 import { VMSA_BYTES } from './vmsa.ts';
 
@@ -17,6 +19,7 @@ export interface GuestParts {
   readonly kvm: KvmSev;
   readonly memory: HostMemory;
   readonly memoryFaults: MemoryFaults;
+  readonly verifierFaults: VerifierFaults;
   /** A fault: the host reads zeros where it could read plain text. */
   readonly readsZero: boolean;
 }
@@ -40,6 +43,7 @@ export class GuestMachine implements Disposable {
   #hasRun = false;
   #loaded: { readonly ram: GuestRam; readonly flash: GuestRam | undefined; readonly regions: GuestRam[] } | undefined;
   #measurement: Uint8Array | undefined;
+  #swapped: Partial<BootBlobs> = {};
   #console = '';
   #isGone = false;
 
@@ -74,6 +78,13 @@ export class GuestMachine implements Disposable {
     if (this.#hasRun) return;
     this.#hasRun = true;
     if (this.#loaded) this.#boot(this.#loaded.ram);
+  }
+
+  /** Other bytes for the guest firmware to fetch than those that were hashed at the start; false without a direct boot. */
+  swapBlob(name: BlobName, bytes: Uint8Array): boolean {
+    if (this.#parts.content.boot === undefined || this.#hasRun) return false;
+    this.#swapped = { ...this.#swapped, [name]: bytes };
+    return true;
   }
 
   /** LAUNCH_SECRET; absent where the address is not in RAM. */
@@ -135,8 +146,16 @@ export class GuestMachine implements Disposable {
   }
 
   #boot(ram: GuestRam): void {
-    const { sev, kvm, content } = this.#parts;
+    const { sev, kvm, content, verifierFaults } = this.#parts;
     if (sev?.handle !== undefined) kvm.launchFinish(sev);
-    this.#console += bootGuest(ram, content);
+    if (content.boot === undefined) {
+      this.#console += bootGuest(ram, content);
+      return;
+    }
+    const blobs = { ...content.boot, ...this.#swapped };
+    const { lines, boots } = verifyBlobs(ram, content.hashesArea, blobs, verifierFaults);
+    this.#console += lines.map((line) => `${line}\r\n`).join('');
+    const cmdline = new TextDecoder().decode(blobs.cmdline.subarray(0, -1));
+    if (boots) this.#console += bootGuest(ram, { ...content, cmdline });
   }
 }

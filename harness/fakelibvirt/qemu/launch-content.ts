@@ -2,7 +2,7 @@ import type { Profile } from '../profiles/profile.ts';
 import type { DomainDefinition } from '../state/domain-xml/definition.ts';
 import { requiresEs } from '../state/domain-xml/launch-security.ts';
 import { attribute, child, find, text } from '../state/xml/tree.ts';
-import { kernelHashTable } from './kernel-hashes.ts';
+import { type BootBlobs, kernelHashTable } from './kernel-hashes.ts';
 import { type FirmwareArea, readFirmwareTable } from './ovmf-table.ts';
 import { BOOT_EIP, cpuSignature, resetVmsa } from './vmsa.ts';
 
@@ -21,8 +21,23 @@ export interface LaunchContent {
   readonly vmsas: readonly Uint8Array[];
   /** The area that the firmware names; base 0 where it says that it has none. */
   readonly secretArea: FirmwareArea | undefined;
+  /** The one for kernel hashes, likewise. */
+  readonly hashesArea: FirmwareArea | undefined;
+  /** A kernel for direct boot, with what goes with it. */
+  readonly boot: BootBlobs | undefined;
   readonly cmdline: string;
 }
+
+/** Of a machine that nothing was put into. */
+export const NO_CONTENT: LaunchContent = {
+  flash: undefined,
+  hashes: undefined,
+  vmsas: [],
+  secretArea: undefined,
+  hashesArea: undefined,
+  boot: undefined,
+  cmdline: '',
+};
 
 const FLASH_SECTOR_BYTES = 4096;
 const MAX_FLASH_BYTES = 8 * 1024 * 1024;
@@ -69,19 +84,23 @@ export function launchContent(
   }
   if (isEs && table.resetEip === 0) return { refused: 'SEV-ES reset address is zero' };
   const initrd = text(child(os ?? tree, 'initrd'));
-  const hashed = () =>
-    kernelHashTable({
-      kernel: images.file(kernelPath ?? ''),
-      initrd: initrd ? images.file(initrd) : new Uint8Array(),
-      cmdline,
-    });
+  const boot =
+    kernelPath === undefined
+      ? undefined
+      : {
+          kernel: images.file(kernelPath),
+          initrd: initrd ? images.file(initrd) : new Uint8Array(),
+          cmdline: new TextEncoder().encode(`${cmdline}\0`),
+        };
   const eip = (vcpu: number) => (vcpu === 0 ? BOOT_EIP : (table.resetEip ?? BOOT_EIP));
   const signature = guestSignature(definition, profile);
   return {
     flash,
-    hashes: wantsHashes ? { address: table.hashes?.base ?? 0, bytes: hashed() } : undefined,
+    hashes: wantsHashes && boot ? { address: table.hashes?.base ?? 0, bytes: kernelHashTable(boot) } : undefined,
     vmsas: isEs ? Array.from({ length: vcpus }, (_, vcpu) => resetVmsa(eip(vcpu), signature)) : [],
     secretArea: table.secret,
+    hashesArea: table.hashes,
+    boot,
     cmdline,
   };
 }

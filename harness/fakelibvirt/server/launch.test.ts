@@ -16,8 +16,9 @@ import { builtinFirmware } from '../qemu/builtin-firmware.ts';
 import { TestClient } from './test-client.ts';
 import { guestXml } from './test-guests.ts';
 
-/** A path that no machine has, so that the image is the built-in one. */
+/** Paths that no machine has, so that the images are the built-in ones. */
 const FIRMWARE = '/var/lib/emulated/OVMF.amdsev.fd';
+const PLAIN_FIRMWARE = '/var/lib/emulated/OVMF.fd';
 const SECRET_AT = 0x0080_d000;
 const FLASH_AT = 2 ** 32 - builtinFirmware().length;
 const TOKEN = 'c0ffee00c0ffee00c0ffee00c0ffee01';
@@ -214,12 +215,13 @@ async function consoleText(dom: NonnullDomain): Promise<string> {
 describe('memory from the host', () => {
   const cmdline = `console=ttyS0 sevh.canary=${TOKEN}`;
   const token = Buffer.from(TOKEN, 'hex');
+  const canary = { firmware: PLAIN_FIRMWARE, kernel: { cmdline, hashes: false } };
   const PRIVATE_AT = 0x0100_0000;
   const SHARED_AT = 0x0180_0000;
 
   test('is plain text for a plain guest, and only in shared pages for an encrypted one', async () => {
-    const plain = await launch({ kernel: { cmdline } }, 0);
-    const sev = await launch({ policy: 1, kernel: { cmdline } }, 0);
+    const plain = await launch(canary, 0);
+    const sev = await launch({ policy: 1, ...canary }, 0);
     for (const [dom, isPrivateVisible] of [
       [plain, true],
       [sev, false],
@@ -227,13 +229,14 @@ describe('memory from the host', () => {
       expect((await peek(dom, PRIVATE_AT, 64)).includes(token)).toBe(isPrivateVisible);
       expect((await peek(dom, SHARED_AT, 64)).includes(token)).toBe(true);
     }
-    expect((await peek(plain, FLASH_AT, 4096)).equals(Buffer.from(builtinFirmware().subarray(0, 4096)))).toBe(true);
-    expect((await peek(sev, FLASH_AT, 4096)).equals(Buffer.from(builtinFirmware().subarray(0, 4096)))).toBe(false);
+    const flash = Buffer.from(builtinFirmware(PLAIN_FIRMWARE).subarray(0, 4096));
+    expect((await peek(plain, FLASH_AT, 4096)).equals(flash)).toBe(true);
+    expect((await peek(sev, FLASH_AT, 4096)).equals(flash)).toBe(false);
     expect(await peek(sev, 2 ** 41, 16)).toEqual(Buffer.alloc(16));
   });
 
   test('is the same by peek, by pmemsave in both monitors, and by xp', async () => {
-    const dom = await launch({ policy: 1, kernel: { cmdline } }, 0);
+    const dom = await launch({ policy: 1, ...canary }, 0);
     const expected = await peek(dom, PRIVATE_AT, 64);
     const save = { execute: 'pmemsave', arguments: { val: PRIVATE_AT, size: 64, filename: '/tmp/one' } };
     expect(JSON.parse(await monitor(dom, JSON.stringify(save)))).toMatchObject({ return: {} });

@@ -23,7 +23,7 @@ export class ImageFiles implements HostImages {
   }
 
   firmware(filePath: string): Uint8Array {
-    return this.#find(filePath) ?? builtinFirmware();
+    return this.#find(filePath) ?? builtinFirmware(filePath);
   }
 
   file(filePath: string): Uint8Array {

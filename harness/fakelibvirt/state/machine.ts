@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { type Clock, systemClock, virtualClock } from '../../../core/clock.ts';
 import type { FaultId } from '../faults/catalogue.ts';
+import { verifierFaults } from '../faults/guest-firmware.ts';
 import { firmwareFaults, memoryFaults } from '../faults/hardware.ts';
 import { firmwareAsids, kvmFaults } from '../faults/kernel.ts';
 import { SevDriver } from '../firmware/driver.ts';
@@ -10,7 +11,7 @@ import { KvmSev, type SevTeardown, type SevVm } from '../kernel/kvm-sev.ts';
 import { HostMemory } from '../memory/host-memory.ts';
 import { ENCRYPTION_FEATURE, type Profile, sevGeneration } from '../profiles/profile.ts';
 import { GuestMachine } from '../qemu/guest.ts';
-import type { LaunchContent } from '../qemu/launch-content.ts';
+import { type LaunchContent, NO_CONTENT } from '../qemu/launch-content.ts';
 import type { QemuProcess } from '../qemu/process.ts';
 import { type QemuVoice, qemuVoice } from '../qemu/texts.ts';
 import type { SavedImage } from './domain.ts';
@@ -84,15 +85,18 @@ export class Machine {
     { sev, content }: { readonly sev: SevVm | undefined; readonly content: LaunchContent },
   ): { readonly sev: SevVm | undefined; readonly guest: GuestMachine } {
     const { kvm, memory } = this;
-    const faults = { memoryFaults: memoryFaults(this.faults), readsZero: this.has('memory-reads-zero') };
+    const faults = {
+      memoryFaults: memoryFaults(this.faults),
+      verifierFaults: verifierFaults(this.faults),
+      readsZero: this.has('memory-reads-zero'),
+    };
     const guest = new GuestMachine({ memoryKiB, content, sev, kvm, memory, ...faults });
     return { sev, guest };
   }
 
   /** The same with nothing in it. */
   emptyGuest(definition: DomainDefinition) {
-    const content = { flash: undefined, hashes: undefined, vmsas: [], secretArea: undefined, cmdline: '' };
-    return this.newGuest(definition, { sev: undefined, content });
+    return this.newGuest(definition, { sev: undefined, content: NO_CONTENT });
   }
 
   newPid(): number {

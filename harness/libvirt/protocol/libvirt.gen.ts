@@ -516,6 +516,8 @@ export interface EmulatorCalls {
   identify: { args: Record<never, never>; ret: { readonly profile: string; readonly version: string; readonly faults: readonly string[] } };
   readFile: { args: { readonly path: string; readonly offset: bigint; readonly length: number }; ret: { readonly errno: number; readonly content: Uint8Array } };
   kill: { args: { readonly pid: number; readonly signal: number }; ret: { readonly errno: number } };
+  swapBlob: { args: { readonly pid: number; readonly blob: string; readonly content: Uint8Array }; ret: { readonly errno: number } };
+  runProgram: { args: { readonly name: string; readonly input: string }; ret: { readonly exitCode: number; readonly output: string } };
 }
 
 export const emulatorProcedures: { readonly [K in keyof EmulatorCalls]: Procedure<EmulatorCalls[K]['args'], EmulatorCalls[K]['ret']> } = {
@@ -528,6 +530,12 @@ export const emulatorProcedures: { readonly [K in keyof EmulatorCalls]: Procedur
   kill: { program: emulatorProgram, number: 3, wireName: 'KILL', api: 'emulatorKill', stream: undefined,
     args: { read: (r) => ({ pid: r.int(), signal: r.int() }), write: (w, v) => { w.int(v.pid); w.int(v.signal); } },
     ret: { read: (r) => ({ errno: r.int() }), write: (w, v) => { w.int(v.errno); } } },
+  swapBlob: { program: emulatorProgram, number: 4, wireName: 'SWAP_BLOB', api: 'emulatorSwapBlob', stream: undefined,
+    args: { read: (r) => ({ pid: r.int(), blob: r.string(STRING_MAX), content: r.opaque(4194304) }), write: (w, v) => { w.int(v.pid); w.string(v.blob, STRING_MAX); w.opaque(v.content, 4194304); } },
+    ret: { read: (r) => ({ errno: r.int() }), write: (w, v) => { w.int(v.errno); } } },
+  runProgram: { program: emulatorProgram, number: 5, wireName: 'RUN_PROGRAM', api: 'emulatorRunProgram', stream: undefined,
+    args: { read: (r) => ({ name: r.string(STRING_MAX), input: r.string(STRING_MAX) }), write: (w, v) => { w.string(v.name, STRING_MAX); w.string(v.input, STRING_MAX); } },
+    ret: { read: (r) => ({ exitCode: r.int(), output: r.string(STRING_MAX) }), write: (w, v) => { w.int(v.exitCode); w.string(v.output, STRING_MAX); } } },
 };
 
 /** Every procedure that a client of libvirt 9.0.0 may call, by number, with its public API function. */

@@ -1,4 +1,5 @@
 import { ERRNO } from '../../kernel/errno.ts';
+import { isBlobName } from '../../qemu/kernel-hashes.ts';
 import { readHostFile } from '../../state/host-files.ts';
 import type { EmulatorHandlers } from '../dispatch.ts';
 
@@ -30,5 +31,11 @@ export const emulatorHandlers: EmulatorHandlers = {
         return { errno: ERRNO.EINVAL };
     }
     return { errno: 0 };
+  },
+  swapBlob: ({ pid, blob, content }, { machine }) => {
+    const qemu = machine.processes.get(pid);
+    if (qemu === undefined) return { errno: ERRNO.ESRCH };
+    const isSwapped = isBlobName(blob) && qemu.guest.swapBlob(blob, content);
+    return { errno: isSwapped ? 0 : ERRNO.EINVAL };
   },
 };
