@@ -43,6 +43,10 @@ export interface LaunchOptions {
   readonly policy?: number;
   /** A kernel of the host to be booted directly, and its command line. */
   readonly boot?: GuestSpec['boot'];
+  /** The launch measurement covers them: needs an AmdSev build of OVMF as `loader`. */
+  readonly isBootMeasured?: boolean;
+  /** Another guest firmware than the one that is picked from what the host offers. */
+  readonly loader?: string;
   /** Leave the guest where its vCPUs have not run: measured, and ready for a secret. */
   readonly isPaused?: boolean;
 }
@@ -134,6 +138,8 @@ export class GuestLauncher {
       ...(options.session === undefined ? {} : { session: options.session }),
       ...(options.policy === undefined ? {} : { policy: options.policy }),
       ...(options.boot === undefined ? {} : { boot: options.boot }),
+      ...(options.isBootMeasured === undefined ? {} : { isBootMeasured: options.isBootMeasured }),
+      ...(options.loader === undefined ? {} : { loader: options.loader }),
     };
   }
 

@@ -13,7 +13,11 @@ export interface GuestSpec {
   readonly session?: { readonly dhCert: string; readonly session: string };
   /** Overrides the policy that the kind implies. */
   readonly policy?: number;
-  readonly boot?: { readonly kernel: string; readonly cmdline: string };
+  readonly boot?: { readonly kernel: string; readonly initrd?: string; readonly cmdline: string };
+  /** QEMU measures the hashes of what is booted directly (`kernelHashes='yes'`); the guest firmware must be an AmdSev build. */
+  readonly isBootMeasured?: boolean;
+  /** Another guest firmware than the one that is picked from what the host offers. */
+  readonly loader?: string;
 }
 
 /** nova's policy: NODBG, NOKS, DOMAIN and SEV ("which equates to 0x0033"); SEV-ES adds its bit. */
@@ -33,7 +37,7 @@ const builder = new XMLBuilder({
 export function guestXml(spec: GuestSpec, facts: SevFacts, owner: Owner): string {
   const encrypted = spec.kind !== 'plain';
   const virtio = { '@model': 'virtio', ...(encrypted ? { driver: { '@iommu': 'on' } } : {}) };
-  const loader = pickLoader(facts.loaders);
+  const loader = spec.loader ?? pickLoader(facts.loaders);
   return builder.build({
     domain: {
       '@type': facts.virtType,
@@ -69,6 +73,7 @@ function launchSecurity(spec: GuestSpec & { kind: GuestKind }, facts: SevFacts) 
   const policy = spec.policy ?? kindPolicy(spec.kind);
   return {
     '@type': 'sev',
+    ...(spec.isBootMeasured ? { '@kernelHashes': 'yes' } : {}),
     // Both depend on the processor family and come from the domain capabilities (nova specification, "SEV launch-time configuration").
     ...(sev === undefined ? {} : { cbitpos: sev.cbitpos, reducedPhysBits: sev.reducedPhysBits }),
     policy: `0x${policy.toString(16).padStart(4, '0')}`,
