@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fakelibvirtError } from './errors.ts';
 import { type FaultId, isFaultId } from './faults/catalogue.ts';
+import { FaultSwitches } from './faults/switches.ts';
 import { type ProfileName, profiles } from './profiles/index.ts';
 import type { Profile } from './profiles/profile.ts';
 import { createDispatcher } from './server/dispatch.ts';
@@ -36,6 +37,8 @@ export interface EmulatedHost extends AsyncDisposable {
   readonly profile: Profile;
   /** The host's own books, for tests and measurements. */
   readonly counters: () => EmulatedHostCounters;
+  /** Faults that the host was asked for until now, whether they are on or not. */
+  readonly askedFaults: () => ReadonlySet<FaultId>;
   close(): Promise<void>;
 }
 
@@ -84,6 +87,7 @@ export async function startEmulatedHost(options: EmulatedHostOptions): Promise<E
     socketPath,
     profile,
     counters: () => ({ ...machine.kvm.counters, running: machine.domains.active().length }),
+    askedFaults: () => machine.faults.asked,
     close,
     [Symbol.asyncDispose]: close,
   };
@@ -104,11 +108,11 @@ function withMaxAsid(profile: Profile, maxAsid: number | undefined): Profile {
   return { ...profile, memoryEncryption: { ...profile.memoryEncryption, maxAsid } };
 }
 
-function checkedFaults(faults: readonly string[]): ReadonlySet<FaultId> {
+function checkedFaults(faults: readonly string[]): FaultSwitches {
   for (const fault of faults) {
     if (!isFaultId(fault)) {
       throw fakelibvirtError('EMULATOR_FAULT_UNKNOWN', `no fault '${fault}' in the catalogue`, { details: { fault } });
     }
   }
-  return new Set(faults.filter(isFaultId));
+  return new FaultSwitches(faults.filter(isFaultId));
 }

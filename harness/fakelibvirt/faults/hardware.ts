@@ -1,12 +1,9 @@
-import { FIRMWARE_FAULTS, type FirmwareFaultId, type FirmwareFaults } from '../firmware/faults.ts';
-import { MEMORY_FAULTS, type MemoryFaultId, type MemoryFaults } from '../memory/faults.ts';
+import type { FirmwareFaults } from '../firmware/faults.ts';
+import type { MemoryFaults } from '../memory/faults.ts';
+import { type FaultId, isFaultId } from './catalogue.ts';
+import type { Switches } from './switches.ts';
 
-/** Those of the chosen faults that are the Secure Processor's. */
-export function firmwareFaults(faults: ReadonlySet<string>): FirmwareFaults {
-  return new Set([...faults].filter((id): id is FirmwareFaultId => Object.hasOwn(FIRMWARE_FAULTS, id)));
-}
-
-/** Those of the chosen faults that are the memory's. */
-export function memoryFaults(faults: ReadonlySet<string>): MemoryFaults {
-  return new Set([...faults].filter((id): id is MemoryFaultId => Object.hasOwn(MEMORY_FAULTS, id)));
+/** The chosen faults as the Secure Processor and the memory ask for theirs; not all of those are in the catalogue. */
+export function hardwareFaults(faults: Switches<FaultId>): FirmwareFaults & MemoryFaults {
+  return { has: (id: string) => isFaultId(id) && faults.has(id) };
 }

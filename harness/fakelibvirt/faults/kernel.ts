@@ -1,24 +1,33 @@
 import type { KvmSevFaults, SevTeardown } from '../kernel/kvm-sev.ts';
 import type { Profile } from '../profiles/profile.ts';
 import type { FaultId } from './catalogue.ts';
+import type { Switches } from './switches.ts';
 
-const LEAKS: readonly (readonly [FaultId, SevTeardown])[] = [
-  ['slot-leak-on-destroy', 'stopped'],
-  ['slot-leak-on-failed-launch', 'failed-launch'],
-  ['slot-leak-on-kill', 'killed'],
-];
+const LEAKS = {
+  stopped: 'slot-leak-on-destroy',
+  'failed-launch': 'slot-leak-on-failed-launch',
+  killed: 'slot-leak-on-kill',
+} as const satisfies Record<SevTeardown, FaultId>;
 
-/** What the chosen faults change in the kernel. */
-export function kvmFaults(faults: ReadonlySet<FaultId>): KvmSevFaults {
-  const up = faults.has('limit-off-by-one-up') ? 1 : 0;
-  const down = faults.has('limit-off-by-one-down') ? 1 : 0;
+/** What the chosen faults change in the kernel, each asked for when it would show. */
+export function kvmFaults(faults: Switches<FaultId>): KvmSevFaults {
   return {
-    leakOn: new Set(LEAKS.filter(([fault]) => faults.has(fault)).map(([, teardown]) => teardown)),
-    forgetFlush: faults.has('df-flush-forgotten'),
-    shareRanges: faults.has('es-range-shared'),
-    esLimitError: faults.has('es-limit-off-by-one-up') ? 1 : faults.has('es-limit-off-by-one-down') ? -1 : 0,
-    chargePlainGuests: faults.has('plain-guest-takes-slot'),
-    maxAsidError: up - down,
+    leakOn: { has: (teardown) => faults.has(LEAKS[teardown]) },
+    get forgetFlush() {
+      return faults.has('df-flush-forgotten');
+    },
+    get shareRanges() {
+      return faults.has('es-range-shared');
+    },
+    get esLimitError() {
+      return faults.has('es-limit-off-by-one-up') ? 1 : faults.has('es-limit-off-by-one-down') ? -1 : 0;
+    },
+    get chargePlainGuests() {
+      return faults.has('plain-guest-takes-slot');
+    },
+    get maxAsidError() {
+      return (faults.has('limit-off-by-one-up') ? 1 : 0) - (faults.has('limit-off-by-one-down') ? 1 : 0);
+    },
   };
 }
 

@@ -8,29 +8,26 @@ export class LaunchDigest {
   readonly #faults: FirmwareFaults;
   readonly #hash: Hash = createHash('sha256');
   readonly #reversed: Uint8Array[] = [];
-  #areRegistersSkipped: boolean;
+  #hasRegisters = false;
 
   constructor(faults: FirmwareFaults) {
     this.#faults = faults;
-    this.#areRegistersSkipped = faults.has('vmsa-not-measured');
   }
 
   /** `offset` is where the bytes lie in the region that one command loads. */
   addData(bytes: Uint8Array, offset: number): void {
-    if (this.#faults.size === 0) {
-      this.#add(bytes);
-      return;
-    }
-    for (let at = 0; at < bytes.length; at += PAGE_BYTES) {
-      if (offset + at === PAGE_BYTES && this.#faults.has('digest-skips-page')) continue;
-      this.#add(bytes.subarray(at, at + PAGE_BYTES));
-    }
+    const second = PAGE_BYTES - offset;
+    const hasSecond = second >= 0 && second % PAGE_BYTES === 0 && second < bytes.length;
+    if (hasSecond && this.#faults.has('digest-skips-page')) {
+      this.#add(bytes.subarray(0, second));
+      this.#add(bytes.subarray(second + PAGE_BYTES));
+    } else this.#add(bytes);
   }
 
   /** The register state of one vCPU, 4096 bytes. */
   addRegisters(page: Uint8Array): void {
-    const isSkipped = this.#areRegistersSkipped;
-    this.#areRegistersSkipped = false;
+    const isSkipped = !this.#hasRegisters && this.#faults.has('vmsa-not-measured');
+    this.#hasRegisters = true;
     if (!isSkipped) this.#add(page);
   }
 
@@ -40,7 +37,11 @@ export class LaunchDigest {
   }
 
   #add(bytes: Uint8Array): void {
-    if (this.#faults.has('digest-reversed')) this.#reversed.push(Uint8Array.from(bytes));
-    else this.#hash.update(bytes);
+    if (!this.#faults.has('digest-reversed')) {
+      this.#hash.update(bytes);
+      return;
+    }
+    for (let at = 0; at < bytes.length; at += PAGE_BYTES)
+      this.#reversed.push(Uint8Array.from(bytes.subarray(at, at + PAGE_BYTES)));
   }
 }

@@ -32,4 +32,4 @@ export const FIRMWARE_FAULTS = {
 
 export type FirmwareFaultId = keyof typeof FIRMWARE_FAULTS;
 
-export type FirmwareFaults = ReadonlySet<FirmwareFaultId>;
+export type FirmwareFaults = Pick<ReadonlySet<FirmwareFaultId>, 'has'>;

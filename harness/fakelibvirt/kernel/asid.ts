@@ -106,7 +106,7 @@ export class AsidAllocator {
 
   /** `__sev_recycle_asids`: nothing to gain in this range means no flush; a flush returns the whole set. */
   #recycle(first: number, last: number): boolean {
-    if (this.#faults.forgetFlush || this.#reclaim.firstSet(first, last) === undefined) return false;
+    if (this.#reclaim.firstSet(first, last) === undefined || this.#faults.forgetFlush) return false;
     this.#flushes++;
     if (!this.#flush()) return false;
     this.#used.clearAll(this.#reclaim);

@@ -9,7 +9,7 @@ import { type LaunchMaterial, SEV_STATUS, type SevPlatform, type SevStatus } fro
 export type SevTeardown = 'stopped' | 'failed-launch' | 'killed';
 
 export interface KvmSevFaults {
-  readonly leakOn?: ReadonlySet<SevTeardown>;
+  readonly leakOn?: Pick<ReadonlySet<SevTeardown>, 'has'>;
   readonly forgetFlush?: boolean;
   readonly shareRanges?: boolean;
   readonly esLimitError?: number;
@@ -36,9 +36,8 @@ export class KvmSev {
   readonly allocator: AsidAllocator;
   readonly isSevEnabled: boolean;
   readonly isEsEnabled: boolean;
-  readonly chargesPlainGuests: boolean;
   readonly #platform: () => SevPlatform;
-  readonly #leakOn: ReadonlySet<SevTeardown>;
+  readonly #faults: KvmSevFaults;
 
   /** `platform` is asked for when the first guest comes: making its keys takes time. */
   constructor(profile: Profile, platform: () => SevPlatform, faults: KvmSevFaults = {}) {
@@ -51,9 +50,8 @@ export class KvmSev {
       sev: enabled ? Math.max(0, highest - minSevAsid + 1) : 0,
       sev_es: this.isEsEnabled ? minSevAsid - 1 + (faults.esLimitError ?? 0) : 0,
     });
-    this.chargesPlainGuests = faults.chargePlainGuests ?? false;
     this.#platform = platform;
-    this.#leakOn = faults.leakOn ?? new Set();
+    this.#faults = faults;
     this.allocator = new AsidAllocator(
       minSevAsid,
       highest,
@@ -61,6 +59,10 @@ export class KvmSev {
       () => this.#platform().dfFlush() === SEV_STATUS.SUCCESS,
       faults,
     );
+  }
+
+  get chargesPlainGuests(): boolean {
+    return this.#faults.chargePlainGuests ?? false;
   }
 
   get counters(): AsidCounters {
@@ -117,7 +119,7 @@ export class KvmSev {
 
   /** The last reference to the VM is gone: DEACTIVATE, DECOMMISSION, and the ASID waits for the next flush. */
   destroy(vm: SevVm, how: SevTeardown): void {
-    if (this.#leakOn.has(how)) return;
+    if (this.#faults.leakOn?.has(how)) return;
     if (vm.handle !== undefined) {
       this.#platform().deactivate(vm.handle);
       this.#platform().decommission(vm.handle);

@@ -9,4 +9,4 @@ export const MEMORY_FAULTS = {
 
 export type MemoryFaultId = keyof typeof MEMORY_FAULTS;
 
-export type MemoryFaults = ReadonlySet<MemoryFaultId>;
+export type MemoryFaults = Pick<ReadonlySet<MemoryFaultId>, 'has'>;

@@ -8,7 +8,7 @@ const FETCH_ORDER: readonly BlobName[] = ['kernel', 'initrd', 'cmdline'];
 /** What can be wrong with the guest firmware. */
 export interface VerifierFaults {
   /** Blobs that it starts without comparing their hashes. */
-  readonly unchecked: ReadonlySet<BlobName>;
+  readonly unchecked: Pick<ReadonlySet<BlobName>, 'has'>;
   /** It starts a kernel that nobody gave it hashes for. */
   readonly bootsWithoutTable: boolean;
 }

@@ -18,10 +18,12 @@ export interface GuestParts {
   readonly sev: SevVm | undefined;
   readonly kvm: KvmSev;
   readonly memory: HostMemory;
-  readonly memoryFaults: MemoryFaults;
-  readonly verifierFaults: VerifierFaults;
-  /** A fault: the host reads zeros where it could read plain text. */
-  readonly readsZero: boolean;
+  readonly faults: {
+    readonly memory: MemoryFaults;
+    readonly verifier: VerifierFaults;
+    /** The host reads zeros where it could read plain text. */
+    readonly readsZero: () => boolean;
+  };
 }
 
 /** A packet for LAUNCH_SECRET, and the guest address for its plain text. */
@@ -98,7 +100,7 @@ export class GuestMachine implements Disposable {
   /** Guest-physical memory as the host sees it; zeros where there is neither RAM nor flash. */
   hostRead(address: number, length: number): Uint8Array {
     const whole = new Uint8Array(length);
-    if (this.#parts.readsZero && this.#parts.sev === undefined) return whole;
+    if (this.#parts.sev === undefined && this.#parts.faults.readsZero()) return whole;
     const { ram, flash } = this.#load();
     const copy = (region: GuestRam, base: number) => {
       const from = Math.max(address, base);
@@ -140,20 +142,20 @@ export class GuestMachine implements Disposable {
   }
 
   #region(sizeBytes: number): GuestRam {
-    const { memory, sev, memoryFaults } = this.#parts;
+    const { memory, sev, faults } = this.#parts;
     const asid = sev?.handle === undefined ? {} : { asid: sev.asid };
-    return new GuestRam({ memory, sizeBytes, ...asid, faults: memoryFaults });
+    return new GuestRam({ memory, sizeBytes, ...asid, faults: faults.memory });
   }
 
   #boot(ram: GuestRam): void {
-    const { sev, kvm, content, verifierFaults } = this.#parts;
+    const { sev, kvm, content, faults } = this.#parts;
     if (sev?.handle !== undefined) kvm.launchFinish(sev);
     if (content.boot === undefined) {
       this.#console += bootGuest(ram, content);
       return;
     }
     const blobs = { ...content.boot, ...this.#swapped };
-    const { lines, boots } = verifyBlobs(ram, content.hashesArea, blobs, verifierFaults);
+    const { lines, boots } = verifyBlobs(ram, content.hashesArea, blobs, faults.verifier);
     this.#console += lines.map((line) => `${line}\r\n`).join('');
     const cmdline = new TextDecoder().decode(blobs.cmdline.subarray(0, -1));
     if (boots) this.#console += bootGuest(ram, { ...content, cmdline });

@@ -2,8 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { type Clock, systemClock, virtualClock } from '../../../core/clock.ts';
 import type { FaultId } from '../faults/catalogue.ts';
 import { verifierFaults } from '../faults/guest-firmware.ts';
-import { firmwareFaults, memoryFaults } from '../faults/hardware.ts';
+import { hardwareFaults } from '../faults/hardware.ts';
 import { firmwareAsids, kvmFaults } from '../faults/kernel.ts';
+import type { FaultSwitches } from '../faults/switches.ts';
 import { SevDriver } from '../firmware/driver.ts';
 import { SecureProcessor } from '../firmware/processor.ts';
 import { systemRandom } from '../firmware/random.ts';
@@ -26,7 +27,7 @@ const FIRST_VNC_PORT = 5900;
 /** Everything that one emulated host is made of; the functions of `state/` and `server/` work on it. */
 export class Machine {
   readonly profile: Profile;
-  readonly faults: ReadonlySet<FaultId>;
+  readonly faults: FaultSwitches;
   readonly clock: Clock;
   readonly kvm: KvmSev;
   readonly memory: HostMemory;
@@ -40,6 +41,8 @@ export class Machine {
   readonly savedImages = new Map<string, SavedImage>();
   /** /var/log/libvirt/qemu/<name>.log */
   readonly qemuLogs = new Map<string, string>();
+  /** What the kernel has logged since it booted. */
+  readonly kernelLog: string[] = [];
   /** What QEMUs wrote elsewhere, by path. */
   readonly dumps = new Map<string, Uint8Array>();
   readonly hostUuid = randomUUID();
@@ -49,14 +52,14 @@ export class Machine {
   #lastPid = FIRST_PID;
   #lastDomainId = 0;
 
-  constructor(profile: Profile, faults: ReadonlySet<FaultId>, delays: 'none' | 'realistic', imagesFolder?: string) {
+  constructor(profile: Profile, faults: FaultSwitches, delays: 'none' | 'realistic', imagesFolder?: string) {
     this.profile = profile;
     this.faults = faults;
     this.clock = delays === 'realistic' ? systemClock : virtualClock(Date.now());
     this.bootedAtMs = this.clock.nowMs();
     this.images = new ImageFiles(imagesFolder);
     const tweak = sevGeneration(profile) === 'naples' ? 'fixed' : 'per-boot';
-    this.memory = new HostMemory({ tweak, random: systemRandom, faults: memoryFaults(faults) });
+    this.memory = new HostMemory({ tweak, random: systemRandom, faults: hardwareFaults(faults) });
     this.kvm = new KvmSev(profile, () => this.sevDriver, kvmFaults(faults));
     this.voice = qemuVoice(profile.qemu, () => this.clock.nowMs());
   }
@@ -73,7 +76,7 @@ export class Machine {
       isEsCapable: (profile.memoryEncryption.eax & ENCRYPTION_FEATURE.sevEs) !== 0,
       isEncryptionEnabled: profile.obstacle !== 'off-in-bios',
       sockets: profile.cpu.sockets,
-      faults: firmwareFaults(this.faults),
+      faults: hardwareFaults(this.faults),
     });
     this.#sevDriver = new SevDriver(processor, this.kvm.isEsEnabled);
     return this.#sevDriver;
@@ -86,11 +89,11 @@ export class Machine {
   ): { readonly sev: SevVm | undefined; readonly guest: GuestMachine } {
     const { kvm, memory } = this;
     const faults = {
-      memoryFaults: memoryFaults(this.faults),
-      verifierFaults: verifierFaults(this.faults),
-      readsZero: this.has('memory-reads-zero'),
+      memory: hardwareFaults(this.faults),
+      verifier: verifierFaults(this.faults),
+      readsZero: () => this.has('memory-reads-zero'),
     };
-    const guest = new GuestMachine({ memoryKiB, content, sev, kvm, memory, ...faults });
+    const guest = new GuestMachine({ memoryKiB, content, sev, kvm, memory, faults });
     return { sev, guest };
   }
 

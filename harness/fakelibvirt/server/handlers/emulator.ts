@@ -1,6 +1,7 @@
 import { ERRNO } from '../../kernel/errno.ts';
 import { isBlobName } from '../../qemu/kernel-hashes.ts';
 import { readHostFile } from '../../state/host-files.ts';
+import { runProgram } from '../../state/host-programs.ts';
 import type { EmulatorHandlers } from '../dispatch.ts';
 
 const VERSION = '1';
@@ -8,7 +9,7 @@ const SIGNALS = { none: 0, kill: 9, term: 15 } as const;
 
 /** The program of our own: what a test gets from a real host's shell. */
 export const emulatorHandlers: EmulatorHandlers = {
-  identify: (_, { machine }) => ({ profile: machine.profile.name, version: VERSION, faults: [...machine.faults] }),
+  identify: (_, { machine }) => ({ profile: machine.profile.name, version: VERSION, faults: machine.faults.shown() }),
   readFile: ({ path, offset, length }, { machine }) => {
     const reading = readHostFile(machine, path, Number(offset), length);
     return reading.ok
@@ -38,4 +39,5 @@ export const emulatorHandlers: EmulatorHandlers = {
     const isSwapped = isBlobName(blob) && qemu.guest.swapBlob(blob, content);
     return { errno: isSwapped ? 0 : ERRNO.EINVAL };
   },
+  runProgram: ({ name, input }, { machine }) => runProgram(machine, name, input),
 };

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { FaultSwitches } from '../../faults/switches.ts';
 import { profiles } from '../../profiles/index.ts';
 import { Machine } from '../machine.ts';
 import { formatXml } from '../xml/format.ts';
@@ -23,7 +24,7 @@ describe('dumpxml gives back what libvirt 9.0 gives back', () => {
   });
 
   test.each(names.filter((name) => readdirSync(recordings).includes(`${name}.running.xml`)))('%s, running', (name) => {
-    const machine = new Machine(profiles.naples, new Set(), 'none');
+    const machine = new Machine(profiles.naples, new FaultSwitches([]), 'none');
     const definition = parseDefinition(recorded(`${name}.given.xml`), profiles.naples, () => 'not used');
     const expected = recorded(`${name}.running.xml`);
     const id = Number(/ id='(\d+)'/.exec(expected)?.[1]);
