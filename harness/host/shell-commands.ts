@@ -25,6 +25,10 @@ export async function runHere(program: string, args: readonly string[]): Promise
     reject: false,
     timeout: COMMAND_TIMEOUT_MS,
     stdin: 'ignore',
+    // What is printed may be a file's bytes.
+    stripFinalNewline: false,
+    // A process group of its own: Ctrl-C must not end what cleaning up needs.
+    detached: true,
     env: { LC_ALL: 'C' },
   });
   const missing = result.failed && result.code === 'ENOENT';

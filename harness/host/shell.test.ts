@@ -42,6 +42,13 @@ describe.each(shells)('the shell of a host, %s', (_, open) => {
     expect(await open().readFiles([])).toEqual([]);
   });
 
+  it('reads a file to its last byte, and a part of it', async () => {
+    const file = path.join(folder, "it's a file");
+    expect(textOf(await open().readFile(file))).toBe('first\nsecond\n');
+    expect(textOf(await open().readFile(file, { offset: 2, length: 4 }))).toBe('rst\n');
+    expect(textOf(await open().readFile(path.join(folder, 'nothing')))).toBe('absent');
+  });
+
   it('reads whole files of /proc, which give a page at a time', async () => {
     const [version, filesystems] = await open().readFiles(['/proc/version', '/proc/kallsyms']);
     expect(textOf(version ?? { outcome: 'absent' })).toMatch(/^Linux version .*\n$/);

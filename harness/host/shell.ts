@@ -49,7 +49,7 @@ export interface HostShell {
   stat(path: string): Promise<StatReading>;
   /** Names in a folder, without `.` and `..`. */
   listFolder(path: string): Promise<FolderReading>;
-  /** Standard output of a command that only looks; `absent` when the host has no such program. */
+  /** Standard output of a command; `absent` when the host has no such program. */
   run(command: readonly string[]): Promise<FileReading>;
   /** Sends SIGKILL. Throws `HOST_SHELL` when the process cannot be killed; a process that is gone is no error. */
   kill(pid: number): Promise<void>;
@@ -79,7 +79,8 @@ async function readToEnd(
   return concatBytes(...chunks);
 }
 
-const localShell: HostShell = {
+/** This machine. */
+export const localShell: HostShell = {
   where: 'local',
   ...looksByCommand(([program = '', ...args]) => runHere(program, args)),
   readFiles: (paths) => Promise.all(paths.map((path) => localShell.readFile(path))),
