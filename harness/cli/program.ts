@@ -69,6 +69,12 @@ function buildProgram(finish: (code: number) => void): Command {
         .env('SEV_HARNESS_TIMEOUT')
         .argParser(count(1, 'seconds')),
     )
+    .addOption(
+      new Option('--wait <s>', 'seconds to wait for another run on the same host')
+        .env('SEV_HARNESS_WAIT')
+        .argParser(count(0, 'seconds'))
+        .default(0),
+    )
     .option('--list', 'list the scenarios and run none')
     .option('--json', 'write run events to stdout, one JSON object a line')
     .addHelpText(

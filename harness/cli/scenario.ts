@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { arch, platform, release } from 'node:os';
+import { arch, platform, release, userInfo } from 'node:os';
 import { toHex } from '../../core/bytes.ts';
 import { systemClock } from '../../core/clock.ts';
 import { errorText } from '../../core/errors.ts';
@@ -11,10 +11,11 @@ import { harnessError } from '../errors.ts';
 import { faultCatalogue, isFaultId } from '../fakelibvirt/index.ts';
 import { reportedError, type UntimedEvent } from '../fixtures/recorder.ts';
 import type { ScenarioSettings } from '../fixtures/settings.ts';
-import { createRunId, currentOwner, isOurName } from '../guest/ownership.ts';
+import { createRunId, currentOwner, isOurName, type Owner } from '../guest/ownership.ts';
 import { hostFactsOf } from '../host/describe.ts';
 import { readSevFacts } from '../host/facts.ts';
-import { openHost } from '../host/host.ts';
+import { type Host, openHost } from '../host/host.ts';
+import { type HeldLease, leaseFileOf, takeLease } from '../host/leases/hold.ts';
 import { type HostName, parseHostName } from '../host/name.ts';
 import { NEEDS } from '../host/needs.ts';
 import { preflightSummary } from '../host/preflight/index.ts';
@@ -32,6 +33,7 @@ export interface ScenarioOptions {
   readonly fault: readonly string[];
   readonly retry: number;
   readonly timeout?: number;
+  readonly wait: number;
   readonly list?: boolean;
   readonly json?: boolean;
 }
@@ -80,8 +82,14 @@ export async function scenarioVerb(ids: readonly string[], options: ScenarioOpti
     reportDir: report.path,
     timeoutMs: options.timeout === undefined ? undefined : options.timeout * 1000,
   };
+  let lease: HeldLease | undefined;
   try {
-    await describeHost(hostName, interrupt.signal, emitNow);
+    {
+      // Once before any scenario, so that an unusable host is one clear error.
+      await using host = await openHost(hostName, { signal: interrupt.signal });
+      lease = await leaseHost(host, owner, options.wait, interrupt.signal, emitNow);
+      await describeHost(host, emitNow);
+    }
     await runScenarios({
       files: selected.map((entry) => entry.file),
       settings,
@@ -93,6 +101,9 @@ export async function scenarioVerb(ids: readonly string[], options: ScenarioOpti
     emitNow({ type: 'run-error', error: reportedError(error) });
     if (report.snapshot().scenarios.length === 0) printError(error);
   }
+  await lease?.release().catch((error: unknown) => {
+    emitNow({ type: 'left-behind', what: `could not release the host: ${errorText(error)}` });
+  });
   const { exitCode } = report.snapshot();
   emitNow({ type: 'run-finished', exitCode });
   const run = report.finish();
@@ -145,9 +156,41 @@ function runHeader(runId: string, startedAtMs: number, options: ScenarioOptions)
   };
 }
 
-/** Connects once before any scenario, so that an unusable host is one clear error. */
-async function describeHost(name: HostName, signal: AbortSignal, emit: (event: UntimedEvent) => void): Promise<void> {
-  await using host = await openHost(name, { signal });
+/** Has the host for this run alone; emulated hosts need no lease. */
+async function leaseHost(
+  host: Host,
+  owner: Owner,
+  waitS: number,
+  signal: AbortSignal,
+  emit: (event: UntimedEvent) => void,
+): Promise<HeldLease | undefined> {
+  const file = await leaseFileOf(host);
+  if (file === undefined) return undefined;
+  return takeLease(file, host.name, {
+    owner,
+    user: userName(),
+    waitMs: waitS * 1000,
+    signal,
+    onWait: (words) => say(`Waiting up to ${waitS} s: host ${host.name} is in use by ${words}.`),
+    onLost: (words) => {
+      const error = harnessError('HOST_LEASE_LOST', `host ${host.name} was taken over by ${words}`, {
+        hint: 'Do not trust what this run counted after that. Run it again when the host is free.',
+      });
+      emit({ type: 'run-error', error: reportedError(error) });
+    },
+  });
+}
+
+/** A container may run a user who has no name. */
+function userName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return `uid ${process.getuid?.()}`;
+  }
+}
+
+async function describeHost(host: Host, emit: (event: UntimedEvent) => void): Promise<void> {
   const [facts, summary] = await Promise.all([readSevFacts(host), preflightSummary(host)]);
   emit({ type: 'host-described', host: hostFactsOf(host, facts, summary) });
 }

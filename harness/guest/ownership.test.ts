@@ -29,7 +29,7 @@ describe('ownership', () => {
     expect(ownerState({ ...owner, startTicks: '1' })).toBe('dead');
   });
 
-  it('does not judge a process of another machine', () => {
-    expect(ownerState({ ...currentOwner('r'), machine: 'another' })).toBe('elsewhere');
+  it('does not judge a process of another machine, or of another container with the same name', () => {
+    expect(ownerState({ ...currentOwner('r'), place: 'another boot' })).toBe('elsewhere');
   });
 });

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
 
 /** Namespace of our `<metadata>` in domain XML. */
@@ -10,6 +10,8 @@ export interface Owner {
   readonly runId: string;
   /** Machine that runs the harness, which need not be the host under test. */
   readonly machine: string;
+  /** Boot and process namespace in which the pid means that process: names alone do not tell two containers apart. */
+  readonly place: string;
   readonly pid: number;
   /** Start time of that process in clock ticks since boot (proc(5), `stat` field 22): tells a reused pid apart. */
   readonly startTicks: string;
@@ -21,15 +23,31 @@ export function createRunId(nowMs: number, randomHex: string): string {
 }
 
 export function currentOwner(runId: string): Owner {
-  return { runId, machine: hostname(), pid: process.pid, startTicks: startTicksOf(process.pid) ?? '' };
+  return {
+    runId,
+    machine: hostname(),
+    place: currentPlace(),
+    pid: process.pid,
+    startTicks: startTicksOf(process.pid) ?? '',
+  };
 }
 
 export type OwnerState = 'alive' | 'dead' | 'elsewhere';
 
-/** Whether the owner still runs; `elsewhere` when it ran on another machine, where we cannot look. */
+/** Whether the owner still runs; `elsewhere` when it ran where we cannot look: on another machine, or before this boot. */
 export function ownerState(owner: Owner): OwnerState {
-  if (owner.machine !== hostname()) return 'elsewhere';
+  if (owner.place === '' || owner.place !== currentPlace()) return 'elsewhere';
   return startTicksOf(owner.pid) === owner.startTicks ? 'alive' : 'dead';
+}
+
+/** Empty where there is no /proc. */
+function currentPlace(): string {
+  try {
+    const bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
+    return `${bootId} ${readlinkSync('/proc/self/ns/pid')}`;
+  } catch {
+    return '';
+  }
 }
 
 function startTicksOf(pid: number): string | undefined {

@@ -91,6 +91,7 @@ function ownerAttributes(owner: Owner) {
     '@xmlns:sevh': METADATA_NAMESPACE,
     '@id': owner.runId,
     '@machine': owner.machine,
+    '@place': owner.place,
     '@pid': owner.pid,
     '@startTicks': owner.startTicks,
   };

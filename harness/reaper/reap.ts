@@ -1,11 +1,15 @@
 import { XMLParser } from 'fast-xml-parser';
+import { systemClock } from '../../core/clock.ts';
 import { errorText } from '../../core/errors.ts';
 import { isOurName, METADATA_NAMESPACE, type Owner, ownerState } from '../guest/ownership.ts';
 import type { Host } from '../host/host.ts';
+import type { LeaseFile } from '../host/leases/file.ts';
+import { judgeLease, parseLease } from '../host/leases/record.ts';
 import { type Domain, isNoDomain } from '../libvirt/index.ts';
 
-/** What was done about one domain that carries our name. */
+/** What was done about one domain that carries our name, or about the host's lease. */
 export interface ReapRow {
+  /** Name of the domain, or path of the lease file. */
   readonly name: string;
   readonly runId: string | undefined;
   readonly action: 'removed' | 'would-remove' | 'kept' | 'failed';
@@ -17,6 +21,10 @@ export interface ReapOptions {
   readonly runId?: string;
   readonly dryRun: boolean;
 }
+
+/** A domain that is being started is listed and cannot be destroyed yet; starting takes a second or two. */
+const PASSES = 100;
+const PASS_MS = 100;
 
 const parser = new XMLParser({
   ignoreAttributes: false,
@@ -30,10 +38,42 @@ const parser = new XMLParser({
  * metadata, and whose owner is dead.
  */
 export async function reap(host: Host, options: ReapOptions): Promise<ReapRow[]> {
-  const rows: ReapRow[] = [];
-  for (const domain of await host.connection.listDomains())
-    if (isOurName(domain.name)) rows.push(await reapOne(domain, options));
-  return rows;
+  const rows = new Map<string, ReapRow>();
+  // A daemon may still be at work on what a run asked for before it died: what it starts meanwhile shows in a later pass.
+  for (let pass = 1; ; pass++) {
+    const ours = (await host.connection.listDomains()).filter((domain) => isOurName(domain.name));
+    let hasRemoved = false;
+    for (const domain of ours) {
+      const before = rows.get(domain.name)?.action;
+      if (before === 'failed') continue;
+      const row = await reapOne(domain, options);
+      const isBack = row.action === 'removed' && pass === PASSES;
+      hasRemoved ||= row.action === 'removed';
+      if (isBack) rows.set(row.name, { ...row, action: 'failed', because: 'it is there again and again' });
+      else if (before !== 'removed') rows.set(row.name, row);
+    }
+    if (!hasRemoved || pass === PASSES) return [...rows.values()];
+    await systemClock.sleep(PASS_MS);
+  }
+}
+
+/** Removes the lease of a run that is dead, once its domains are gone. No row when there is none. */
+export async function reapLease(file: LeaseFile, options: ReapOptions): Promise<ReapRow[]> {
+  const found = await file.look();
+  if (found === undefined) return [];
+  const owner = parseLease(found.text)?.owner;
+  const { isHeld, words } = judgeLease(found);
+  const isNamed = owner !== undefined && owner.runId === options.runId && ownerState(owner) !== 'alive';
+  const row = (action: ReapRow['action'], because: string): ReapRow[] => [
+    { name: file.path, runId: owner?.runId, action, because },
+  ];
+  if (isHeld && !isNamed) return row('kept', `the host is in use by ${words}`);
+  if (options.runId !== undefined && !isNamed) return row('kept', `it belongs to another run than ${options.runId}`);
+  const because = isNamed ? `run ${owner.runId} was named` : words;
+  if (options.dryRun) return row('would-remove', because);
+  return (await file.swap(found, undefined)) === 'swapped'
+    ? row('removed', because)
+    : row('kept', 'another run has just taken it');
 }
 
 async function reapOne(domain: Domain, options: ReapOptions): Promise<ReapRow> {
@@ -83,7 +123,7 @@ function ownerOf(xml: string): Owner | undefined {
   const [runId, machine, pid, startTicks] = [run['@id'], run['@machine'], Number(run['@pid']), run['@startTicks']];
   if (runId === undefined || machine === undefined || startTicks === undefined || !Number.isInteger(pid))
     return undefined;
-  return { runId, machine, pid, startTicks };
+  return { runId, machine, place: run['@place'] ?? '', pid, startTicks };
 }
 
 async function remove(domain: Domain): Promise<void> {
