@@ -2,7 +2,7 @@ import type { HostFacts } from '../../reports/model/run.ts';
 import { isProfileName, type Profile, profiles } from '../fakelibvirt/index.ts';
 import type { SevFacts } from './facts.ts';
 import type { Host } from './host.ts';
-import { capabilitiesOf, NEEDS } from './needs.ts';
+import { capabilitiesOf, FACT_NEEDS } from './needs.ts';
 import type { PreflightSummary } from './preflight/index.ts';
 import { advertisedLimits, hardwareLimits, type SlotPool } from './slots.ts';
 
@@ -22,7 +22,7 @@ export function hostFactsOf(host: Host, facts: SevFacts, preflight: PreflightSum
     hostname: facts.hostname,
     ...(profile === undefined ? {} : { profile: profile.name, generation: profile.cpu.brand }),
     versions: { ...facts.versions, ...firmwareVersions(profile) },
-    capabilities: NEEDS.filter((need) => capabilities[need].met),
+    capabilities: FACT_NEEDS.filter((need) => capabilities[need].met),
     facts: { ...factLines(facts), ...preflight.facts },
     notVerified: [...(host.kind === 'emulated' ? EMULATED : []), ...preflight.notVerified],
   };

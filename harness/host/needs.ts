@@ -1,12 +1,22 @@
 import type { SevFacts } from './facts.ts';
+import type { Host } from './host.ts';
+import { findMeasuredBootImage } from './measured-boot.ts';
 
+/** Needs that the facts decide. */
+export type FactNeed = 'sev' | 'sev-es' | 'sev-snp';
 /** What a scenario may ask of a host. */
-export type Need = 'sev' | 'sev-es' | 'sev-snp';
+export type Need = FactNeed | 'kernel-hashes';
 
-export const NEEDS: readonly Need[] = ['sev', 'sev-es', 'sev-snp'];
+export const FACT_NEEDS: readonly FactNeed[] = ['sev', 'sev-es', 'sev-snp'];
+export const NEEDS: readonly Need[] = [...FACT_NEEDS, 'kernel-hashes'];
 
 /** For each need whether the host meets it, and if not, why. */
-export type Capabilities = Readonly<Record<Need, { readonly met: boolean; readonly because: string }>>;
+export type Capabilities = Readonly<Record<FactNeed, { readonly met: boolean; readonly because: string }>>;
+
+export interface UnmetNeed {
+  readonly need: Need;
+  readonly because: string;
+}
 
 /**
  * Both conditions of the nova specification, "AMD SEV libvirt support": libvirt says `<sev supported='yes'>` *and* the
@@ -28,10 +38,23 @@ export function capabilitiesOf(facts: SevFacts): Capabilities {
       (facts.kvmParameters.sevSnp === true ? '' : 'kvm_amd.sev_snp is not on in the kernel') ||
       (facts.launchSecurityTypes.includes('sev-snp') ? '' : 'libvirt does not offer launch security of type sev-snp'),
   };
-  const entry = (need: Need) => ({ met: because[need] === '', because: because[need] });
+  const entry = (need: FactNeed) => ({ met: because[need] === '', because: because[need] });
   return { sev: entry('sev'), 'sev-es': entry('sev-es'), 'sev-snp': entry('sev-snp') };
 }
 
-export function unmetNeeds(needs: readonly Need[], capabilities: Capabilities): { need: Need; because: string }[] {
-  return needs.filter((need) => !capabilities[need].met).map((need) => ({ need, because: capabilities[need].because }));
+/** Which of the needs the host does not meet. Kernel hashes are looked for in its guest firmware, and only when asked for. */
+export async function unmetNeeds(needs: readonly Need[], host: Host, facts: SevFacts): Promise<UnmetNeed[]> {
+  const capabilities = capabilitiesOf(facts);
+  const judged = await Promise.all(
+    needs.map(async (need) => ({
+      need,
+      because: need === 'kernel-hashes' ? await whyNoKernelHashes(host, facts) : capabilities[need].because,
+    })),
+  );
+  return judged.filter(({ because }) => because !== '');
+}
+
+async function whyNoKernelHashes(host: Host, facts: SevFacts): Promise<string> {
+  const found = await findMeasuredBootImage(host, facts);
+  return 'because' in found ? found.because : '';
 }

@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { SevFacts } from './facts.ts';
+import { openHost } from './host.ts';
+import { parseHostName } from './name.ts';
 import { capabilitiesOf, unmetNeeds } from './needs.ts';
 import { advertisedLimits, hardwareLimits, poolOfDomainXml, slotLimit } from './slots.ts';
 
@@ -92,12 +94,13 @@ describe('needs', () => {
     expect(met({ ...naplesEs, kvmParameters: {} })).toEqual(['sev', 'sev-es']);
   });
 
-  it('says why a need is not met', () => {
+  it('says why a need is not met', async () => {
+    await using host = await openHost(parseHostName('fake:naples'));
     const noEs = {
       ...naplesEs,
       domainCapabilities: { cbitpos: 47, reducedPhysBits: 5, maxGuests: 15, maxEsGuests: 0 },
     };
-    expect(unmetNeeds(['sev', 'sev-es'], capabilitiesOf(noEs))).toEqual([
+    expect(await unmetNeeds(['sev', 'sev-es'], host, noEs)).toEqual([
       { need: 'sev-es', because: 'the host reserves no ASIDs for SEV-ES' },
     ]);
   });

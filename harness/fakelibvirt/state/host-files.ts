@@ -5,7 +5,7 @@ import { formatCpuinfo } from '../kernel/cpuinfo.ts';
 import type { ErrnoName } from '../kernel/errno.ts';
 import { formatKernelLog, kernelCommandLine } from '../kernel/log.ts';
 import { INVENTORY_FILES } from './host-inventory.ts';
-import { OFFERED_LOADERS } from './host-paths.ts';
+import { AMD_SEV_LOADER, bootFiles, OFFERED_LOADERS } from './host-paths.ts';
 import type { Machine } from './machine.ts';
 import { find, text } from './xml/tree.ts';
 
@@ -84,13 +84,15 @@ function binaryFile(machine: Machine, normal: string): Uint8Array | undefined {
     return made && concatBytes(made.ask, made.ark);
   }
   const definitions = machine.domains.all().flatMap(({ current }) => current ?? []);
-  if (OFFERED_LOADERS.includes(normal) || definitions.some(({ loader }) => loader?.path === normal)) {
+  const isInstalled = normal === AMD_SEV_LOADER || OFFERED_LOADERS.includes(normal);
+  if (isInstalled || definitions.some(({ loader }) => loader?.path === normal)) {
     return machine.images.firmware(normal);
   }
   const isBooted = definitions.some(
     ({ kernelPath, tree }) => kernelPath === normal || text(find(tree, 'os', 'initrd')) === normal,
   );
-  return isBooted ? machine.images.file(normal) : undefined;
+  const isInBoot = bootFiles(machine.profile.kernel).some((name) => normal === `/boot/${name}`);
+  return isBooted || isInBoot ? machine.images.file(normal) : undefined;
 }
 
 function endorsements(machine: Machine) {

@@ -1,4 +1,5 @@
 import type { Profile } from '../profiles/profile.ts';
+import { bootFiles } from './host-paths.ts';
 
 const LIBVIRTD_PID = 1203;
 const IOMMU_GROUPS = 64;
@@ -33,6 +34,7 @@ export const INVENTORY_FILES: Readonly<
   // The mode that the kernel gives the device; the article tells of the trouble that it made before libvirt 5.1.0.
   '/.stat/dev/sev': (_, hasSevDevice) => (hasSevDevice ? '600 root root ?\n' : undefined),
   '/etc/modprobe.d/': () => '',
+  '/boot/': ({ kernel }) => bootFiles(kernel).join('\n'),
   [`${FIRMWARE_FOLDER}/`]: () => `${OVMF_DESCRIPTOR}\n`,
   [`${FIRMWARE_FOLDER}/${OVMF_DESCRIPTOR}`]: ovmfDescriptor,
   '/var/lib/dpkg/status': ({ ovmf }) => `Package: ovmf\nStatus: install ok installed\nVersion: ${ovmf}\n`,

@@ -1,0 +1,49 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { readSevFacts, type SevFacts } from './facts.ts';
+import { type Host, openHost } from './host.ts';
+import { findMeasuredBootImage } from './measured-boot.ts';
+import { parseHostName } from './name.ts';
+import { unmetNeeds } from './needs.ts';
+import type { FileReading } from './shell.ts';
+
+let host: Host;
+let facts: SevFacts;
+
+beforeAll(async () => {
+  host = await openHost(parseHostName('fake:naples'));
+  facts = await readSevFacts(host);
+});
+afterAll(() => host?.close());
+
+/** The same host where nothing but these files can be read. */
+const withFiles = (files: Readonly<Record<string, FileReading>>): Host => ({
+  ...host,
+  shell: { ...host.shell, readFile: async (path) => files[path] ?? { outcome: 'absent' } },
+});
+
+describe('a guest firmware for measured direct boot', () => {
+  test('is found by what its table says', async () => {
+    expect(await findMeasuredBootImage(host, facts)).toMatchObject({ path: '/usr/share/ovmf/OVMF.amdsev.fd' });
+    expect(await unmetNeeds(['kernel-hashes'], host, facts)).toEqual([]);
+  });
+
+  test('is not one without a place for hashes, without a table, or out of reach: the reason names where we looked', async () => {
+    const plain = withFiles({
+      [facts.loaders[0] ?? '']: { outcome: 'read', bytes: new Uint8Array(8192) },
+      [facts.loaders[1] ?? '']: { outcome: 'unreadable', because: 'EACCES' },
+    });
+    const found = await findMeasuredBootImage(plain, facts);
+    expect(found).toEqual({ because: expect.stringContaining('/usr/share/edk2/ovmf/OVMF.amdsev.fd') });
+    expect(found).toEqual({ because: expect.stringContaining(facts.loaders[0] ?? '') });
+  });
+
+  test.each([
+    ['qemu', '6.1.1'],
+    ['libvirt', '7.10.0'],
+  ])('is of no use to %s %s', async (name, version) => {
+    const old = { ...facts, versions: { ...facts.versions, [name]: version } };
+    expect(await unmetNeeds(['kernel-hashes'], host, old)).toEqual([
+      { need: 'kernel-hashes', because: expect.stringContaining(`${name} ${version} knows no kernel hashes`) },
+    ]);
+  });
+});

@@ -1,0 +1,48 @@
+import { isSevHarnessError, parseOvmfTable } from '../../attestation/index.ts';
+import type { SevFacts } from './facts.ts';
+import { readWholeFile } from './files.ts';
+import type { Host } from './host.ts';
+import { compareVersions, versionNumbers } from './preflight/minimums.ts';
+
+/** Where Debian and Ubuntu (package ovmf-amdsev) and Fedora (edk2-ovmf) put the AmdSev build of OVMF. */
+const AMD_SEV_IMAGES = ['/usr/share/ovmf/OVMF.amdsev.fd', '/usr/share/edk2/ovmf/OVMF.amdsev.fd'];
+/** First versions with `kernel-hashes` and `kernelHashes`. */
+const FIRST_VERSIONS = { qemu: '6.2.0', libvirt: '8.0.0' } as const;
+
+export interface GuestFirmwareImage {
+  readonly path: string;
+  readonly image: Uint8Array;
+}
+
+/** A guest firmware of the host that starts only a kernel whose hash was measured, or why there is none. */
+export async function findMeasuredBootImage(
+  host: Host,
+  facts: SevFacts,
+): Promise<GuestFirmwareImage | { readonly because: string }> {
+  for (const [name, first] of Object.entries(FIRST_VERSIONS)) {
+    const found = facts.versions[name];
+    if (found !== undefined && isOlder(found, first))
+      return { because: `${name} ${found} knows no kernel hashes, which came with ${first}` };
+  }
+  for (const path of [...AMD_SEV_IMAGES, ...facts.loaders]) {
+    const reading = await readWholeFile(host.shell, path);
+    if (reading.outcome === 'read' && hasHashesArea(reading.bytes)) return { path, image: reading.bytes };
+  }
+  return {
+    because: `no guest firmware of this host has a place for kernel hashes, as AmdSev builds of OVMF have (looked at ${[...AMD_SEV_IMAGES, ...facts.loaders].join(', ')})`,
+  };
+}
+
+function isOlder(version: string, first: string): boolean {
+  const [have, need] = [versionNumbers(version), versionNumbers(first)];
+  return have !== undefined && need !== undefined && compareVersions(have, need) < 0;
+}
+
+function hasHashesArea(image: Uint8Array): boolean {
+  try {
+    return parseOvmfTable(image).hashesArea !== undefined;
+  } catch (error) {
+    if (isSevHarnessError(error)) return false;
+    throw error;
+  }
+}
