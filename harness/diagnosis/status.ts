@@ -86,3 +86,8 @@ export function statusCode(name: string): number | undefined {
   const found = Object.entries(STATUS).find(([, status]) => status.name === name);
   return found === undefined ? undefined : Number(found[0]);
 }
+
+/** The name of a status; the number itself where no specification names it. */
+export function statusName(status: number): string {
+  return STATUS[status]?.name ?? `status ${status}`;
+}
