@@ -69,6 +69,20 @@ describe('sshArguments', () => {
     ]);
   });
 
+  it('name the file of known keys, whatever characters its path has', () => {
+    const file = encodeURIComponent(`/a b/100%/k"h`);
+    const words = argumentsOf(`qemu+ssh://lab7/system?known_hosts=${file}&known_hosts_verify=auto`);
+    expect(words.slice(3, 7)).toEqual([
+      ...['-o', 'StrictHostKeyChecking=accept-new'],
+      ...['-o', 'UserKnownHostsFile="/a b/100%%/k\\"h"'],
+    ]);
+  });
+
+  it('reach the QEMU daemon where the URI asks for it', () => {
+    expect(argumentsOf('qemu+ssh://lab7/system?mode=direct').at(-1)).toContain('/var/run/libvirt/virtqemud-sock');
+    expect(argumentsOf('qemu+ssh://lab7/system').at(-1)).toContain('/var/run/libvirt/libvirt-sock');
+  });
+
   it('ask for the read-only socket when the connection is', () => {
     expect(argumentsOf('qemu+ssh://lab7/system?proxy=native', true).at(-1)).toContain('virt-ssh-helper -r ');
     expect(argumentsOf('qemu+ssh://lab7/system?proxy=netcat', true).at(-1)).toContain('/libvirt-sock-ro');

@@ -7,7 +7,13 @@ import type { SshTarget } from './uri.ts';
 /** How much of what ssh prints is kept for the error text: its end. */
 const STDERR_KEPT_BYTES = 4096;
 /** Where `nc` looks when there is no helper; any host with /run has this link (as libvirt reasons). */
-const SYSTEM_SOCKET = '/var/run/libvirt/libvirt-sock';
+const SOCKET_FOLDER = '/var/run/libvirt';
+/** libvirt gives no more than `no_verify` to the ssh command; the other two it knows for its ssh libraries only. */
+const HOST_KEY_OPTIONS = {
+  normal: [],
+  auto: ['-o', 'StrictHostKeyChecking=accept-new'],
+  ignore: ['-o', 'StrictHostKeyChecking=no'],
+} as const;
 
 type Ssh = SshTarget & { uri: string; name: string };
 
@@ -20,7 +26,8 @@ export function sshArguments(target: Ssh, readOnly: boolean): string[] {
     '-T',
     ...['-e', 'none'],
     ...(target.batch ? ['-o', 'BatchMode=yes'] : []),
-    ...(target.verify ? [] : ['-o', 'StrictHostKeyChecking=no']),
+    ...HOST_KEY_OPTIONS[target.hostKeyCheck],
+    ...(target.knownHosts === undefined ? [] : ['-o', `UserKnownHostsFile=${optionQuoted(target.knownHosts)}`]),
     '--',
     target.host,
     remoteCommand(target, readOnly),
@@ -31,7 +38,9 @@ export function sshArguments(target: Ssh, readOnly: boolean): string[] {
 function remoteCommand(target: Ssh, readOnly: boolean): string {
   const helper = `exec virt-ssh-helper ${readOnly ? '-r ' : ''}${quote(target.name)}`;
   const nc = quote(target.netcat ?? 'nc');
-  const socket = quote(target.socket ?? (readOnly ? `${SYSTEM_SOCKET}-ro` : SYSTEM_SOCKET));
+  // A daemon there cannot be looked for from here, so `auto` means the one daemon, as in libvirt.
+  const daemon = target.mode === 'direct' ? 'virtqemud' : 'libvirt';
+  const socket = quote(target.socket ?? `${SOCKET_FOLDER}/${daemon}-sock${readOnly ? '-ro' : ''}`);
   // Some netcats stay after the end of their input unless they have -q0, others do not know it.
   const netcat = `if ${nc} -q 2>&1 </dev/null | grep -q "requires an argument"; then q=-q0; else q=; fi; exec ${nc} $q -U ${socket}`;
   const script = {
@@ -40,6 +49,11 @@ function remoteCommand(target: Ssh, readOnly: boolean): string {
     auto: `if command -v virt-ssh-helper >/dev/null 2>&1; then ${helper}; else ${netcat}; fi`,
   }[target.proxy];
   return `sh -c ${quote(script)}`;
+}
+
+/** ssh_config(5): the value is a list of files, of which one with spaces stands in double quotes; % begins a token. */
+function optionQuoted(path: string): string {
+  return `"${path.replaceAll('%', '%%').replace(/["\\]/g, '\\$&')}"`;
 }
 
 function quote(text: string): string {

@@ -11,11 +11,13 @@ const ssh = {
   port: undefined,
   user: undefined,
   keyfile: undefined,
-  verify: true,
+  knownHosts: undefined,
+  hostKeyCheck: 'normal',
   batch: false,
   command: undefined,
   netcat: undefined,
   socket: undefined,
+  mode: 'auto',
   proxy: 'auto',
 };
 const tls = { transport: 'tls', port: 16514, pkipath: undefined, verify: true };
@@ -41,7 +43,23 @@ describe('parseLibvirtUri', () => {
     ['qemu+ssh://lab7/system?netcat=/bin/nc', { ...SYSTEM, ...ssh, host: 'lab7', netcat: '/bin/nc', proxy: 'netcat' }],
     [
       'qemu+ssh://lab7/system?keyfile=/home/a/.ssh/id&no_verify=1&no_tty=1&command=/opt/ssh',
-      { ...SYSTEM, ...ssh, host: 'lab7', keyfile: '/home/a/.ssh/id', verify: false, batch: true, command: '/opt/ssh' },
+      {
+        ...SYSTEM,
+        ...ssh,
+        host: 'lab7',
+        keyfile: '/home/a/.ssh/id',
+        hostKeyCheck: 'ignore',
+        batch: true,
+        command: '/opt/ssh',
+      },
+    ],
+    [
+      'qemu+ssh://lab7/system?known_hosts=/k%20h&known_hosts_verify=auto&mode=direct',
+      { ...SYSTEM, ...ssh, host: 'lab7', knownHosts: '/k h', hostKeyCheck: 'auto', mode: 'direct' },
+    ],
+    [
+      'qemu+ssh://lab7/system?no_verify=1&known_hosts_verify=ignore',
+      { ...SYSTEM, ...ssh, host: 'lab7', hostKeyCheck: 'ignore' },
     ],
     ['qemu+ssh:///system', { ...SYSTEM, ...ssh, host: 'localhost' }],
     ['qemu+ssh://[fe80::1]/system', { ...SYSTEM, ...ssh, host: 'fe80::1' }],
@@ -92,7 +110,10 @@ describe('parseLibvirtUri', () => {
     ['qemu+ssh://lab7/system?proxy=nc', "'proxy' is 'nc', expected auto or native or netcat"],
     ['qemu+ssh://lab7/system?proxy=native&netcat=nc', 'cannot be used with proxy=native'],
     ['qemu+ssh://lab7/system?proxy=native&socket=/s', 'cannot be told a socket='],
-    ['qemu+ssh://lab7/system?known_hosts=/k', "'known_hosts' is not supported for ssh"],
+    ['qemu+ssh://lab7/system?known_hosts=', "'known_hosts' is empty"],
+    ['qemu+ssh://lab7/system?known_hosts_verify=1', "'known_hosts_verify' is '1', expected normal or auto or ignore"],
+    ['qemu+ssh://lab7/system?no_verify=1&known_hosts_verify=auto', 'contradict each other'],
+    ['qemu+tls://lab7/system?known_hosts=/k', "'known_hosts' is not supported for tls"],
     ['qemu+tls://lab7/system?keyfile=/k', "'keyfile' is not supported for tls"],
   ])('refuses %s and says why', (uri, why) => {
     let error: unknown;

@@ -3,6 +3,8 @@ import { libvirtError } from '../errors.ts';
 /** Which of a host's sockets to use: the one daemon's, the QEMU daemon's, or whichever is there. */
 export type SocketMode = 'auto' | 'legacy' | 'direct';
 export type SshProxy = 'auto' | 'native' | 'netcat';
+/** What to do about the other side's key: it must be known, a new one is taken, or it is not looked at. */
+export type HostKeyCheck = 'normal' | 'auto' | 'ignore';
 
 /** What a connection URI asks for (libvirt's `remote_driver.c` and `remote_sockets.c` give the grammar its meaning). */
 export type Target = {
@@ -24,12 +26,15 @@ export interface SshTarget {
   readonly port: number | undefined;
   readonly user: string | undefined;
   readonly keyfile: string | undefined;
-  readonly verify: boolean;
+  /** File of known host keys instead of the user's own. */
+  readonly knownHosts: string | undefined;
+  readonly hostKeyCheck: HostKeyCheck;
   readonly batch: boolean;
   /** The program to run instead of `ssh`. */
   readonly command: string | undefined;
   readonly netcat: string | undefined;
   readonly socket: string | undefined;
+  readonly mode: SocketMode;
   readonly proxy: SshProxy;
 }
 
@@ -46,7 +51,10 @@ type TransportName = Target['transport'];
 /** Which parameters mean something on which way; libvirt ignores the others in silence, which hides typing mistakes. */
 const PARAMETERS: Readonly<Record<TransportName, readonly string[]>> = {
   unix: ['name', 'socket', 'mode'],
-  ssh: ['name', 'socket', 'keyfile', 'no_verify', 'no_tty', 'command', 'netcat', 'proxy'],
+  ssh: [
+    ...['name', 'socket', 'mode', 'keyfile', 'known_hosts', 'known_hosts_verify'],
+    ...['no_verify', 'no_tty', 'command', 'netcat', 'proxy'],
+  ],
   tcp: ['name'],
   tls: ['name', 'pkipath', 'no_verify'],
 };
@@ -84,15 +92,14 @@ export function parseLibvirtUri(uri: string): Target {
   const common = { uri, name, session: path === '/session' };
   const socket = nonEmpty(query.get('socket'), 'socket', refuse);
   const verify = !flag(query, 'no_verify', refuse);
+  const mode = oneOf(query, 'mode', ['auto', 'legacy', 'direct'] as const, refuse) ?? 'auto';
   const host = authority.host === '' ? 'localhost' : authority.host;
   if (transport !== 'ssh' && authority.user !== undefined) {
     throw refuse(`a user name means nothing to ${transport}, it needs qemu+ssh://`);
   }
   switch (transport) {
-    case 'unix': {
-      const mode = oneOf(query, 'mode', ['auto', 'legacy', 'direct'] as const, refuse) ?? 'auto';
+    case 'unix':
       return { ...common, transport, socket, mode };
-    }
     case 'tcp':
       return { ...common, transport, host, port: authority.port ?? TCP_PORT };
     case 'tls': {
@@ -104,6 +111,9 @@ export function parseLibvirtUri(uri: string): Target {
       const asked = oneOf(query, 'proxy', ['auto', 'native', 'netcat'] as const, refuse);
       if (asked === 'native' && netcat !== undefined) throw refuse('netcat= cannot be used with proxy=native');
       if (asked === 'native' && socket !== undefined) throw refuse('virt-ssh-helper cannot be told a socket=');
+      const check = oneOf(query, 'known_hosts_verify', ['normal', 'auto', 'ignore'] as const, refuse);
+      if (!verify && check !== undefined && check !== 'ignore')
+        throw refuse(`no_verify=1 and known_hosts_verify=${check} contradict each other`);
       // As libvirt chooses: an explicit socket or netcat needs nc, a session daemon can only be found by the helper.
       const fallback = socket !== undefined || netcat !== undefined ? 'netcat' : common.session ? 'native' : 'auto';
       return {
@@ -113,11 +123,13 @@ export function parseLibvirtUri(uri: string): Target {
         port: authority.port,
         user: authority.user,
         keyfile: nonEmpty(query.get('keyfile'), 'keyfile', refuse),
-        verify,
+        knownHosts: nonEmpty(query.get('known_hosts'), 'known_hosts', refuse),
+        hostKeyCheck: verify ? (check ?? 'normal') : 'ignore',
         batch: flag(query, 'no_tty', refuse),
         command: nonEmpty(query.get('command'), 'command', refuse),
         netcat,
         socket,
+        mode,
         proxy: asked === undefined || (asked === 'auto' && netcat !== undefined) ? fallback : asked,
       };
     }
