@@ -24,6 +24,14 @@ export interface NonnullDomainSnapshot { readonly name: string; readonly dom: No
 export function readNonnullDomainSnapshot(r: XdrReader): NonnullDomainSnapshot { return { name: r.string(STRING_MAX), dom: readNonnullDomain(r) }; }
 export function writeNonnullDomainSnapshot(w: XdrWriter, v: NonnullDomainSnapshot): void { w.string(v.name, STRING_MAX); writeNonnullDomain(w, v.dom); }
 
+export interface NonnullStoragePool { readonly name: string; readonly uuid: string }
+export function readNonnullStoragePool(r: XdrReader): NonnullStoragePool { return { name: r.string(STRING_MAX), uuid: readUuid(r) }; }
+export function writeNonnullStoragePool(w: XdrWriter, v: NonnullStoragePool): void { w.string(v.name, STRING_MAX); writeUuid(w, v.uuid); }
+
+export interface NonnullStorageVol { readonly pool: string; readonly name: string; readonly key: string }
+export function readNonnullStorageVol(r: XdrReader): NonnullStorageVol { return { pool: r.string(STRING_MAX), name: r.string(STRING_MAX), key: r.string(STRING_MAX) }; }
+export function writeNonnullStorageVol(w: XdrWriter, v: NonnullStorageVol): void { w.string(v.pool, STRING_MAX); w.string(v.name, STRING_MAX); w.string(v.key, STRING_MAX); }
+
 export interface MessageError { readonly code: number; readonly domain: number; readonly message: string | null; readonly level: number; readonly dom: NonnullDomain | null; readonly str1: string | null; readonly str2: string | null; readonly str3: string | null; readonly int1: number; readonly int2: number; readonly net: NonnullNetwork | null }
 export function readMessageError(r: XdrReader): MessageError { return { code: r.int(), domain: r.int(), message: r.optional((r) => r.string(STRING_MAX)), level: r.int(), dom: r.optional((r) => readNonnullDomain(r)), str1: r.optional((r) => r.string(STRING_MAX)), str2: r.optional((r) => r.string(STRING_MAX)), str3: r.optional((r) => r.string(STRING_MAX)), int1: r.int(), int2: r.int(), net: r.optional((r) => readNonnullNetwork(r)) }; }
 export function writeMessageError(w: XdrWriter, v: MessageError): void { w.int(v.code); w.int(v.domain); w.optional(v.message, (w, x) => w.string(x, STRING_MAX)); w.int(v.level); w.optional(v.dom, (w, x) => writeNonnullDomain(w, x)); w.optional(v.str1, (w, x) => w.string(x, STRING_MAX)); w.optional(v.str2, (w, x) => w.string(x, STRING_MAX)); w.optional(v.str3, (w, x) => w.string(x, STRING_MAX)); w.int(v.int1); w.int(v.int2); w.optional(v.net, (w, x) => writeNonnullNetwork(w, x)); }
@@ -128,6 +136,18 @@ export interface RemoteCalls {
   domainSnapshotLookupByName: { args: { readonly dom: NonnullDomain; readonly name: string; readonly flags: number }; ret: { readonly snap: NonnullDomainSnapshot } };
   domainSnapshotDelete: { args: { readonly snap: NonnullDomainSnapshot; readonly flags: number }; ret: Record<never, never> };
   domainSnapshotGetXmlDesc: { args: { readonly snap: NonnullDomainSnapshot; readonly flags: number }; ret: { readonly xml: string } };
+  storagePoolDefineXml: { args: { readonly xml: string; readonly flags: number }; ret: { readonly pool: NonnullStoragePool } };
+  storagePoolLookupByName: { args: { readonly name: string }; ret: { readonly pool: NonnullStoragePool } };
+  storagePoolBuild: { args: { readonly pool: NonnullStoragePool; readonly flags: number }; ret: Record<never, never> };
+  storagePoolCreate: { args: { readonly pool: NonnullStoragePool; readonly flags: number }; ret: Record<never, never> };
+  storagePoolRefresh: { args: { readonly pool: NonnullStoragePool; readonly flags: number }; ret: Record<never, never> };
+  storagePoolListAllVolumes: { args: { readonly pool: NonnullStoragePool; readonly needResults: number; readonly flags: number }; ret: { readonly vols: readonly NonnullStorageVol[]; readonly ret: number } };
+  storagePoolDestroy: { args: { readonly pool: NonnullStoragePool }; ret: Record<never, never> };
+  storagePoolDelete: { args: { readonly pool: NonnullStoragePool; readonly flags: number }; ret: Record<never, never> };
+  storagePoolUndefine: { args: { readonly pool: NonnullStoragePool }; ret: Record<never, never> };
+  storageVolCreateXml: { args: { readonly pool: NonnullStoragePool; readonly xml: string; readonly flags: number }; ret: { readonly vol: NonnullStorageVol } };
+  storageVolGetPath: { args: { readonly vol: NonnullStorageVol }; ret: { readonly name: string } };
+  storageVolDelete: { args: { readonly vol: NonnullStorageVol; readonly flags: number }; ret: Record<never, never> };
   domainBlockStats: { args: { readonly dom: NonnullDomain; readonly path: string }; ret: { readonly rdReq: bigint; readonly rdBytes: bigint; readonly wrReq: bigint; readonly wrBytes: bigint; readonly errs: bigint } };
   domainBlockStatsFlags: { args: { readonly dom: NonnullDomain; readonly path: string; readonly nparams: number; readonly flags: number }; ret: { readonly params: readonly TypedParam[]; readonly nparams: number } };
   domainMemoryStats: { args: { readonly dom: NonnullDomain; readonly maxStats: number; readonly flags: number }; ret: { readonly stats: readonly DomainMemoryStat[] } };
@@ -404,6 +424,42 @@ export const remoteProcedures: { readonly [K in keyof RemoteCalls]: Procedure<Re
   domainSnapshotGetXmlDesc: { program: remoteProgram, number: 186, wireName: 'DOMAIN_SNAPSHOT_GET_XML_DESC', api: 'virDomainSnapshotGetXMLDesc', stream: undefined,
     args: { read: (r) => ({ snap: readNonnullDomainSnapshot(r), flags: r.uint() }), write: (w, v) => { writeNonnullDomainSnapshot(w, v.snap); w.uint(v.flags); } },
     ret: { read: (r) => ({ xml: r.string(STRING_MAX) }), write: (w, v) => { w.string(v.xml, STRING_MAX); } } },
+  storagePoolDefineXml: { program: remoteProgram, number: 77, wireName: 'STORAGE_POOL_DEFINE_XML', api: 'virStoragePoolDefineXML', stream: undefined,
+    args: { read: (r) => ({ xml: r.string(STRING_MAX), flags: r.uint() }), write: (w, v) => { w.string(v.xml, STRING_MAX); w.uint(v.flags); } },
+    ret: { read: (r) => ({ pool: readNonnullStoragePool(r) }), write: (w, v) => { writeNonnullStoragePool(w, v.pool); } } },
+  storagePoolLookupByName: { program: remoteProgram, number: 84, wireName: 'STORAGE_POOL_LOOKUP_BY_NAME', api: 'virStoragePoolLookupByName', stream: undefined,
+    args: { read: (r) => ({ name: r.string(STRING_MAX) }), write: (w, v) => { w.string(v.name, STRING_MAX); } },
+    ret: { read: (r) => ({ pool: readNonnullStoragePool(r) }), write: (w, v) => { writeNonnullStoragePool(w, v.pool); } } },
+  storagePoolBuild: { program: remoteProgram, number: 79, wireName: 'STORAGE_POOL_BUILD', api: 'virStoragePoolBuild', stream: undefined,
+    args: { read: (r) => ({ pool: readNonnullStoragePool(r), flags: r.uint() }), write: (w, v) => { writeNonnullStoragePool(w, v.pool); w.uint(v.flags); } },
+    ret: nothing },
+  storagePoolCreate: { program: remoteProgram, number: 78, wireName: 'STORAGE_POOL_CREATE', api: 'virStoragePoolCreate', stream: undefined,
+    args: { read: (r) => ({ pool: readNonnullStoragePool(r), flags: r.uint() }), write: (w, v) => { writeNonnullStoragePool(w, v.pool); w.uint(v.flags); } },
+    ret: nothing },
+  storagePoolRefresh: { program: remoteProgram, number: 83, wireName: 'STORAGE_POOL_REFRESH', api: 'virStoragePoolRefresh', stream: undefined,
+    args: { read: (r) => ({ pool: readNonnullStoragePool(r), flags: r.uint() }), write: (w, v) => { writeNonnullStoragePool(w, v.pool); w.uint(v.flags); } },
+    ret: nothing },
+  storagePoolListAllVolumes: { program: remoteProgram, number: 282, wireName: 'STORAGE_POOL_LIST_ALL_VOLUMES', api: 'virStoragePoolListAllVolumes', stream: undefined,
+    args: { read: (r) => ({ pool: readNonnullStoragePool(r), needResults: r.int(), flags: r.uint() }), write: (w, v) => { writeNonnullStoragePool(w, v.pool); w.int(v.needResults); w.uint(v.flags); } },
+    ret: { read: (r) => ({ vols: r.list(16384, (r) => readNonnullStorageVol(r)), ret: r.uint() }), write: (w, v) => { w.list(v.vols, 16384, (w, x) => writeNonnullStorageVol(w, x)); w.uint(v.ret); } } },
+  storagePoolDestroy: { program: remoteProgram, number: 80, wireName: 'STORAGE_POOL_DESTROY', api: 'virStoragePoolDestroy', stream: undefined,
+    args: { read: (r) => ({ pool: readNonnullStoragePool(r) }), write: (w, v) => { writeNonnullStoragePool(w, v.pool); } },
+    ret: nothing },
+  storagePoolDelete: { program: remoteProgram, number: 81, wireName: 'STORAGE_POOL_DELETE', api: 'virStoragePoolDelete', stream: undefined,
+    args: { read: (r) => ({ pool: readNonnullStoragePool(r), flags: r.uint() }), write: (w, v) => { writeNonnullStoragePool(w, v.pool); w.uint(v.flags); } },
+    ret: nothing },
+  storagePoolUndefine: { program: remoteProgram, number: 82, wireName: 'STORAGE_POOL_UNDEFINE', api: 'virStoragePoolUndefine', stream: undefined,
+    args: { read: (r) => ({ pool: readNonnullStoragePool(r) }), write: (w, v) => { writeNonnullStoragePool(w, v.pool); } },
+    ret: nothing },
+  storageVolCreateXml: { program: remoteProgram, number: 93, wireName: 'STORAGE_VOL_CREATE_XML', api: 'virStorageVolCreateXML', stream: undefined,
+    args: { read: (r) => ({ pool: readNonnullStoragePool(r), xml: r.string(STRING_MAX), flags: r.uint() }), write: (w, v) => { writeNonnullStoragePool(w, v.pool); w.string(v.xml, STRING_MAX); w.uint(v.flags); } },
+    ret: { read: (r) => ({ vol: readNonnullStorageVol(r) }), write: (w, v) => { writeNonnullStorageVol(w, v.vol); } } },
+  storageVolGetPath: { program: remoteProgram, number: 100, wireName: 'STORAGE_VOL_GET_PATH', api: 'virStorageVolGetPath', stream: undefined,
+    args: { read: (r) => ({ vol: readNonnullStorageVol(r) }), write: (w, v) => { writeNonnullStorageVol(w, v.vol); } },
+    ret: { read: (r) => ({ name: r.string(STRING_MAX) }), write: (w, v) => { w.string(v.name, STRING_MAX); } } },
+  storageVolDelete: { program: remoteProgram, number: 94, wireName: 'STORAGE_VOL_DELETE', api: 'virStorageVolDelete', stream: undefined,
+    args: { read: (r) => ({ vol: readNonnullStorageVol(r), flags: r.uint() }), write: (w, v) => { writeNonnullStorageVol(w, v.vol); w.uint(v.flags); } },
+    ret: nothing },
   domainBlockStats: { program: remoteProgram, number: 64, wireName: 'DOMAIN_BLOCK_STATS', api: 'virDomainBlockStats', stream: undefined,
     args: { read: (r) => ({ dom: readNonnullDomain(r), path: r.string(STRING_MAX) }), write: (w, v) => { writeNonnullDomain(w, v.dom); w.string(v.path, STRING_MAX); } },
     ret: { read: (r) => ({ rdReq: r.hyper(), rdBytes: r.hyper(), wrReq: r.hyper(), wrBytes: r.hyper(), errs: r.hyper() }), write: (w, v) => { w.hyper(v.rdReq); w.hyper(v.rdBytes); w.hyper(v.wrReq); w.hyper(v.wrBytes); w.hyper(v.errs); } } },
