@@ -8,12 +8,14 @@ import { harnessErrors } from './errors.ts';
 import { fakelibvirtErrors } from './fakelibvirt/errors.ts';
 import { firmwareErrors } from './fakelibvirt/firmware/errors.ts';
 import { memoryErrors } from './fakelibvirt/memory/errors.ts';
+import { guestErrors } from './guest/errors.ts';
 import { libvirtErrors } from './libvirt/errors.ts';
 
 const root = path.resolve(import.meta.dirname, '..');
 
 const rooms: readonly { title: string; folder: string; catalogue: ErrorCatalogue }[] = [
   { title: 'Command line, hosts, guests, scenarios', folder: 'harness', catalogue: harnessErrors },
+  { title: 'Guests that boot', folder: 'harness/guest', catalogue: guestErrors },
   { title: 'libvirt client', folder: 'harness/libvirt', catalogue: libvirtErrors },
   { title: 'Emulated host', folder: 'harness/fakelibvirt', catalogue: fakelibvirtErrors },
   { title: 'Emulated Secure Processor', folder: 'harness/fakelibvirt/firmware', catalogue: firmwareErrors },

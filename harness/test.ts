@@ -18,8 +18,17 @@ export {
   sealFor,
   secretAddress,
 } from './guest/attested.ts';
+export { GuestConsole } from './guest/console/follow.ts';
 export { readConsole } from './guest/console-lines.ts';
-export { createOwnerSession, readPlatform } from './guest/platform.ts';
+export { createOwnerSession, type Platform, readPlatform } from './guest/platform.ts';
+export {
+  allowsDebug,
+  demandsEs,
+  FLAG_POLICIES,
+  floorPolicies,
+  RESERVED_POLICIES,
+  sessionForPolicy,
+} from './guest/policies.ts';
 export { GuestLauncher, type RunningGuest } from './guest/running.ts';
 export { randomBytesHex, sha256Hex, shortcutsOf } from './guest/shortcuts.ts';
 export { countRunning, fillSlots, launchEach, stopAll } from './guest/slot-guests.ts';

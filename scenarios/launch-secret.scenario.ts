@@ -3,10 +3,10 @@ import {
   answerOf,
   buildSecretTable,
   fromBase64,
+  GuestConsole,
   GuestLauncher,
   type HostAnswer,
   launchAttestedOrFail,
-  readConsole,
   readGuestFirmware,
   readPlatform,
   type ScenarioContext,
@@ -21,7 +21,8 @@ import {
 const NOVA = 'nova specification "libvirt driver launching AMD SEV-encrypted instances"';
 const SECRET = 'SEV API specification, section 6.6 LAUNCH_SECRET';
 const PASSPHRASE = 'sev-harness launch-secret passphrase';
-const CONSOLE_SILENCE_MS = 2000;
+const BOOT_TIMEOUT_MS = 60_000;
+const LUKS_GUID = '736869e5-84f0-4973-92ec-06879ce3da0b';
 
 scenario(
   {
@@ -108,13 +109,17 @@ scenario(
   },
 );
 
-async function checkArrival({ host, check, skipCheck }: ScenarioContext, { guest }: AttestedGuest, isIn: boolean) {
+async function checkArrival(
+  { host, check, skipCheck, signal }: ScenarioContext,
+  { guest }: AttestedGuest,
+  isIn: boolean,
+) {
   if (!isIn) return skipCheck('arrives', 'the secret was not accepted');
   if (host.kind === 'real') return skipCheck('arrives', 'no guest of ours boots on a real host yet to read it');
-  const line = `SEVH-SECRET 736869e5-84f0-4973-92ec-06879ce3da0b sha256=${sha256Hex(PASSPHRASE)}`;
-  const printed = await readConsole(guest, (text) => text.includes('sha256='), CONSOLE_SILENCE_MS);
-  const found = printed.split(/\r?\n/).filter((one) => one.startsWith('SEVH-SECRET'));
-  check('arrives', { expected: [line], actual: found });
+  await using printed = await GuestConsole.follow(guest);
+  await printed.waitFor('secrets', { timeoutMs: BOOT_TIMEOUT_MS, signal });
+  const found = printed.all('secret').map(({ guid, sha256 }) => ({ guid, sha256 }));
+  check('arrives', { expected: [{ guid: LUKS_GUID, sha256: sha256Hex(PASSPHRASE) }], actual: found });
 }
 
 /** The firmware's number in QEMU's words. */

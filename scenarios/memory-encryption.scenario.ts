@@ -1,9 +1,8 @@
-import { GuestLauncher, type RunningGuest, randomBytesHex, readConsole, scenario } from '../harness/test.ts';
+import { GuestConsole, GuestLauncher, type RunningGuest, randomBytesHex, scenario } from '../harness/test.ts';
 
 const NOVA = 'nova specification "libvirt driver launching AMD SEV-encrypted instances"';
 const PAGE_BYTES = 4096;
-const CONSOLE_SILENCE_MS = 2000;
-const PLACES = /SEVH-CANARY private=0x([0-9a-f]+)\+0x[0-9a-f]+ shared=0x([0-9a-f]+)\+0x[0-9a-f]+/;
+const BOOT_TIMEOUT_MS = 60_000;
 
 scenario(
   {
@@ -43,13 +42,11 @@ scenario(
     const boot = { kernel: '/boot/vmlinuz', cmdline: `console=ttyS0 sevh.canary=${canaryHex}` };
     const start = async (kind: 'plain' | 'sev', role: string) => {
       const guest = await launcher.launchOrFail(kind, role, { boot });
-      const printed = await readConsole(guest, (text) => PLACES.test(text), CONSOLE_SILENCE_MS);
-      const [, privateHex = '0', sharedHex = '0'] = PLACES.exec(printed) ?? [];
-      return {
-        guest,
-        privateAt: Number.parseInt(privateHex, 16),
-        sharedAt: Number.parseInt(sharedHex, 16),
-      };
+      await using printed = await GuestConsole.follow(guest);
+      await printed.waitFor('canary', { timeoutMs: BOOT_TIMEOUT_MS, signal: context.signal });
+      const place = (access: 'private' | 'shared') =>
+        printed.all('canary-pages').find((pages) => pages.access === access)?.runs[0]?.at ?? 0;
+      return { guest, privateAt: place('private'), sharedAt: place('shared') };
     };
     const routes: Record<string, (guest: RunningGuest, address: number) => Promise<Uint8Array>> = {
       'memory peek': ({ domain }, address) => domain.memoryPeek(address, PAGE_BYTES),

@@ -160,7 +160,7 @@ describe('virt-qemu-sev-validate on the emulated host', () => {
       expect([injected.exitCode, injected.stdout]).toEqual([0, 'OK: Looks good to me\nOK: Injected 1 secrets']);
       expect((await domain.state()).state).toBe('running');
       const digest = createHash('sha256').update(PASSPHRASE).digest('hex');
-      expect(await consoleOf(domain)).toContain(`SEVH-SECRET 736869e5-84f0-4973-92ec-06879ce3da0b sha256=${digest}`);
+      expect(await consoleOf(domain)).toContain(`"guid":"736869e5-84f0-4973-92ec-06879ce3da0b","sha256":"${digest}"`);
     },
   );
 

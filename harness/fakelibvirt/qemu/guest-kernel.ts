@@ -12,19 +12,47 @@ const SHARED_AT = 0x0180_0000;
 const SHARED_PAGES = 2;
 /** Room for the pages above; a smaller guest stays silent. */
 const NEEDED_BYTES = 0x0200_0000;
+/** Bits of MSR 0xC0010131 (AMD APM volume 2, section 15.34.10). */
+const SEV_STATUS = { sev: 1, es: 2 } as const;
 
 /**
- * The model guest: what it writes into its memory and prints on its serial port when it boots.
+ * The model guest: what it writes into its memory and prints on its serial port when it boots, in the lines that the
+ * agent of the real guest image prints (docs/guest-image.md).
  *
  * `sevh.canary=<hex>` on its command line makes it fill private pages and shared ones, as the buffers of its virtio
  * devices are, with those bytes. A table of secrets, in the area that its firmware names or at
  * `sevh.secret=0x<address>`, is printed as digests only.
  */
-export function bootGuest(ram: GuestRam, { cmdline, secretArea }: LaunchContent): string {
+export function bootGuest(ram: GuestRam, content: LaunchContent): string {
   if (ram.sizeBytes < NEEDED_BYTES) return '';
-  return [...writeCanary(ram, cmdline), ...readSecrets(ram, secretPlace(cmdline) ?? secretArea?.base)]
-    .map((line) => `${line}\r\n`)
+  const isEncrypted = ram.asid !== undefined;
+  const status = (isEncrypted ? SEV_STATUS.sev : 0) | (content.vmsas.length > 0 ? SEV_STATUS.es : 0);
+  const features = ['SEV', ...(content.vmsas.length > 0 ? ['SEV-ES'] : [])].join(' ');
+  return [
+    line('ready', {
+      kernel: 'emulated',
+      memoryKiB: ram.sizeBytes / 1024,
+      efi: content.flash !== undefined,
+      uptimeMs: 0,
+      modules: [],
+    }),
+    line('cpu', {
+      vendor: 'AuthenticAMD',
+      encryptionLeaf: null,
+      sevStatus: `0x${status.toString(16)}`,
+      because: 'the emulated guest executes no CPUID',
+    }),
+    line('encryption', { line: isEncrypted ? `Memory Encryption Features active: AMD ${features}` : null }),
+    ...readSecrets(ram, secretPlace(content.cmdline) ?? content.secretArea?.base),
+    ...writeCanary(ram, content.cmdline),
+    line('idle', {}),
+  ]
+    .map((text) => `${text}\r\n`)
     .join('');
+}
+
+function line(event: string, fields: object): string {
+  return `SEVH ${JSON.stringify({ event, ...fields })}`;
 }
 
 function writeCanary(ram: GuestRam, cmdline: string): string[] {
@@ -34,8 +62,16 @@ function writeCanary(ram: GuestRam, cmdline: string): string[] {
   if (ram.asid !== undefined) ram.setShared(SHARED_AT, SHARED_PAGES * PAGE_BYTES, true);
   for (let index = 0; index < PRIVATE_PAGES; index++) ram.write(PRIVATE_AT + index * PAGE_BYTES, page);
   for (let index = 0; index < SHARED_PAGES; index++) ram.write(SHARED_AT + index * PAGE_BYTES, page);
-  const place = (at: number, pages: number) => `0x${at.toString(16)}+0x${(pages * PAGE_BYTES).toString(16)}`;
-  return [`SEVH-CANARY private=${place(PRIVATE_AT, PRIVATE_PAGES)} shared=${place(SHARED_AT, SHARED_PAGES)}`];
+  const run = (at: number, pages: number) => [`0x${at.toString(16)}+0x${(pages * PAGE_BYTES).toString(16)}`];
+  return [
+    line('canary-pages', { access: 'private', runs: run(PRIVATE_AT, PRIVATE_PAGES) }),
+    line('canary-pages', { access: 'shared', runs: run(SHARED_AT, SHARED_PAGES) }),
+    line('canary', {
+      privateBytes: PRIVATE_PAGES * PAGE_BYTES,
+      sharedBytes: SHARED_PAGES * PAGE_BYTES,
+      because: null,
+    }),
+  ];
 }
 
 function secretPlace(cmdline: string): number | undefined {
@@ -44,7 +80,14 @@ function secretPlace(cmdline: string): number | undefined {
 }
 
 function readSecrets(ram: GuestRam, base: number | undefined): string[] {
-  if (!base || ram.asid === undefined) return [];
+  if (!base || ram.asid === undefined) {
+    return [line('secrets', { count: 0, from: null, because: 'no place for secrets is known' })];
+  }
+  const entries = readTable(ram, base);
+  return [...entries, line('secrets', { count: entries.length, from: 'memory', because: null })];
+}
+
+function readTable(ram: GuestRam, base: number): string[] {
   const header = Buffer.from(ram.read(base, TABLE_HEADER_BYTES));
   const length = header.readUInt32LE(16);
   if (!header.subarray(0, 16).equals(SECRET_TABLE) || length > 16 * 1024) return [];
@@ -54,7 +97,7 @@ function readSecrets(ram: GuestRam, base: number | undefined): string[] {
     const size = table.readUInt32LE(at + 16);
     if (size < TABLE_HEADER_BYTES || at + size > length) break;
     const data = table.subarray(at + TABLE_HEADER_BYTES, at + size);
-    lines.push(`SEVH-SECRET ${formatGuid(table.subarray(at, at + 16))} sha256=${sha256Hex(data)}`);
+    lines.push(line('secret', { guid: formatGuid(table.subarray(at, at + 16)), sha256: sha256Hex(data) }));
     at += size;
   }
   return lines;

@@ -171,7 +171,7 @@ describe('a secret', () => {
     await client.call(remote.domainResume, { dom });
     const console = await consoleText(dom);
     const digest = createHash('sha256').update('0123456789abcdef').digest('hex');
-    expect(console).toContain(`SEVH-SECRET 736869e5-84f0-4973-92ec-06879ce3da0b sha256=${digest}`);
+    expect(console).toContain(`"guid":"736869e5-84f0-4973-92ec-06879ce3da0b","sha256":"${digest}"`);
   });
 
   test('is refused with the firmware’s status: a wrong MAC, another launch, an odd address', async () => {

@@ -1,0 +1,63 @@
+import { access, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { guestError } from '../errors.ts';
+import { runTool } from './tools.ts';
+
+/** The source of what runs in the guest: C for the agent, shell for its first process. */
+export interface AgentSource {
+  readonly folder: string;
+  /** By name, in ascending order. */
+  readonly files: readonly { readonly name: string; readonly bytes: Uint8Array }[];
+}
+
+const COMPILER = 'cc';
+/** No build id and no paths of this machine, so that the same source gives the same program wherever it is compiled. */
+const FLAGS = ['-std=gnu11', '-O2', '-static', '-s', '-Wall', '-Wl,--build-id=none'];
+
+/** The source in this package; the compiled program of the harness stands one folder deeper than its source. */
+export async function readAgentSource(): Promise<AgentSource> {
+  const places = ['.', '../../../../harness/guest/image'].map((up) => path.resolve(import.meta.dirname, up, 'agent'));
+  let folder = places[0] ?? '';
+  for (const place of places) {
+    if (
+      await access(path.join(place, 'init.sh')).then(
+        () => true,
+        () => false,
+      )
+    )
+      folder = place;
+  }
+  const names = (await readdir(folder)).filter((name) => /\.(c|h|sh)$/.test(name)).toSorted();
+  const files = names.map(async (name) => ({ name, bytes: new Uint8Array(await readFile(path.join(folder, name))) }));
+  return { folder, files: await Promise.all(files) };
+}
+
+/** What the compiler says it is: another compiler gives another agent. Throws `GUEST_IMAGE_TOOL`. */
+export async function compilerVersion(): Promise<string> {
+  const { stdout } = await runTool(COMPILER, 'gcc libc6-dev', ['--version']);
+  return Buffer.from(stdout).toString().split('\n')[0] ?? '';
+}
+
+/** Compiles the agent with this machine's C compiler. Throws `GUEST_IMAGE_TOOL` and `GUEST_IMAGE_BUILD`. */
+export async function compileAgent({ folder, files }: AgentSource): Promise<Uint8Array> {
+  const sources = files.flatMap(({ name }) => (name.endsWith('.c') ? [path.join(folder, name)] : []));
+  const place = await mkdtemp(path.join(tmpdir(), 'sevh-agent-'));
+  try {
+    const output = path.join(place, 'agent');
+    const result = await runTool(COMPILER, 'gcc libc6-dev', [...FLAGS, '-o', output, ...sources]);
+    if (result.exitCode !== 0) {
+      throw guestError(
+        'GUEST_IMAGE_BUILD',
+        `${COMPILER} does not compile the guest agent: ${result.because.split('\n')[0]}`,
+        {
+          details: { output: result.because },
+          hint: 'A static C library is needed. On Debian: apt-get install libc6-dev',
+        },
+      );
+    }
+    return new Uint8Array(await readFile(output));
+  } finally {
+    await rm(place, { recursive: true, force: true });
+  }
+}

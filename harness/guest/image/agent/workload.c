@@ -1,0 +1,176 @@
+/* Workloads, each measured so many times: memory bandwidth, memory latency, reading a virtio disk. */
+#define _GNU_SOURCE
+#include "agent.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "line.h"
+
+#define MIB (1u << 20)
+#define COPY_BYTES (16 * MIB)
+/* Larger than the caches that a vCPU has to itself. */
+#define CHASE_BYTES (16 * MIB)
+#define CACHE_LINE 64
+#define CHASE_STEPS 400000
+#define DISK_BLOCK MIB
+#define DISK_BYTES (64 * MIB)
+#define SAMPLE_NS 100000000LL
+#define MAX_ROUNDS 100
+
+struct workload {
+	const char *name;
+	const char *unit;
+	/* Takes one sample, or says why it cannot. */
+	const char *(*measure)(double *sample);
+};
+
+static long long now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000LL + now.tv_nsec;
+}
+
+static unsigned char *buffer(size_t bytes)
+{
+	void *start = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+
+	return start == MAP_FAILED ? NULL : start;
+}
+
+static const char *measure_bandwidth(double *sample)
+{
+	static unsigned char *from, *to;
+
+	if (from == NULL && ((from = buffer(COPY_BYTES)) == NULL || (to = buffer(COPY_BYTES)) == NULL))
+		return "no memory for the buffers";
+	long long start = now_ns(), took;
+	size_t copies = 0;
+	do {
+		memcpy(to, from, COPY_BYTES);
+		/* The compiler must not see that nobody reads the copy. */
+		__asm__ volatile("" : : "r"(to) : "memory");
+		copies++;
+		took = now_ns() - start;
+	} while (took < SAMPLE_NS);
+	*sample = (double)copies * COPY_BYTES / MIB / (took / 1e9);
+	return NULL;
+}
+
+/* One cycle through all cache lines in random order (Sattolo): no prefetcher knows the next one. */
+static void **chain(void)
+{
+	unsigned char *memory = buffer(CHASE_BYTES);
+	size_t count = CHASE_BYTES / CACHE_LINE;
+	uint32_t *order = (uint32_t *)buffer(count * sizeof *order);
+
+	if (memory == NULL || order == NULL)
+		return NULL;
+	for (size_t i = 0; i < count; i++)
+		order[i] = i;
+	srandom(1);
+	for (size_t i = count - 1; i > 0; i--) {
+		size_t j = random() % i;
+		uint32_t kept = order[i];
+
+		order[i] = order[j];
+		order[j] = kept;
+	}
+	for (size_t i = 0; i < count; i++)
+		*(void **)(memory + (size_t)order[i] * CACHE_LINE) = memory + (size_t)order[(i + 1) % count] * CACHE_LINE;
+	munmap(order, count * sizeof *order);
+	return (void **)memory;
+}
+
+static const char *measure_latency(double *sample)
+{
+	static void **at;
+
+	if (at == NULL && (at = chain()) == NULL)
+		return "no memory for the chain";
+	long long start = now_ns();
+	for (int i = 0; i < CHASE_STEPS; i++)
+		at = *at;
+	__asm__ volatile("" : : "r"(at) : "memory");
+	*sample = (double)(now_ns() - start) / CHASE_STEPS;
+	return NULL;
+}
+
+static const char *measure_disk(double *sample)
+{
+	static char because[128];
+	unsigned char *block = buffer(DISK_BLOCK);
+	int fd = open("/dev/vda", O_RDONLY | O_DIRECT);
+	long long start = now_ns();
+	size_t total = 0;
+	ssize_t count = 0;
+
+	if (fd >= 0 && block) {
+		while (total < DISK_BYTES && (count = read(fd, block, DISK_BLOCK)) > 0)
+			total += count;
+	}
+	long long took = now_ns() - start;
+	if (fd < 0 || count < 0 || total == 0)
+		snprintf(because, sizeof because, "/dev/vda: %s", total || fd < 0 ? strerror(errno) : "nothing to read");
+	if (fd >= 0)
+		close(fd);
+	if (block)
+		munmap(block, DISK_BLOCK);
+	if (fd < 0 || count < 0 || total == 0)
+		return because;
+	*sample = (double)total / MIB / (took / 1e9);
+	return NULL;
+}
+
+static const struct workload WORKLOADS[] = {
+	{ "memory-bandwidth", "MiB/s", measure_bandwidth },
+	{ "memory-latency", "ns", measure_latency },
+	{ "disk-read", "MiB/s", measure_disk },
+};
+
+static void report_failure(const char *name, const char *because)
+{
+	line_add("{\"event\":\"workload-failed\",\"name\":");
+	line_text(name);
+	line_add(",\"because\":");
+	line_text(because);
+	line_add("}");
+	line_end();
+}
+
+void run_workload(const char *name, int rounds)
+{
+	const struct workload *work = NULL;
+	double samples[MAX_ROUNDS];
+
+	for (size_t i = 0; i < sizeof WORKLOADS / sizeof *WORKLOADS; i++) {
+		if (strcmp(WORKLOADS[i].name, name) == 0)
+			work = &WORKLOADS[i];
+	}
+	if (work == NULL || rounds < 1 || rounds > MAX_ROUNDS) {
+		report_failure(name, work ? "between 1 and 100 rounds are possible" : "no such workload");
+		return;
+	}
+	/* The first sample, which meets untouched memory and cold caches, is not counted. */
+	for (int i = -1; i < rounds; i++) {
+		const char *because = work->measure(&samples[i < 0 ? 0 : i]);
+
+		if (because) {
+			report_failure(name, because);
+			return;
+		}
+	}
+	line_add("{\"event\":\"workload\",\"name\":\"%s\",\"unit\":\"%s\",\"samples\":[", work->name, work->unit);
+	for (int i = 0; i < rounds; i++)
+		line_add("%s%.3f", i ? "," : "", samples[i]);
+	line_add("]}");
+	line_end();
+}

@@ -1,0 +1,152 @@
+import { createHash } from 'node:crypto';
+import { lstat, mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { userInfo } from 'node:os';
+import path from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { errorText } from '../../../core/errors.ts';
+import { guestError } from '../errors.ts';
+import { type AgentSource, compileAgent, compilerVersion, readAgentSource } from './agent.ts';
+import { type CpioEntry, writeCpio } from './cpio.ts';
+import { findKernel } from './kernel.ts';
+import { type KernelModule, readModules } from './modules.ts';
+import { missingTool } from './tools.ts';
+
+/** Files on this machine that a guest boots directly. */
+export interface GuestImage {
+  readonly kernel: string;
+  readonly initrd: string;
+  readonly kernelVersion: string;
+  /** SHA-256 over all that went into it. */
+  readonly digestHex: string;
+}
+
+export interface ImageOptions {
+  /** A kernel of this machine; without it the machine's own. */
+  readonly kernel?: string | undefined;
+  /** Where images are kept; without it a folder of this user in the machine's temporary folder. */
+  readonly folder?: string | undefined;
+}
+
+const BUSYBOX_PLACES = ['/bin/busybox', '/usr/bin/busybox'];
+/** Raised when the same inputs are put together in another way. */
+const LAYOUT = 1;
+const COMPRESSION_LEVEL = 6;
+
+/**
+ * The image for a kernel: taken from the folder when it was built before from the same inputs, else built.
+ *
+ * Both files are readable for everybody, because a system libvirtd runs QEMU as a user of its own. Throws
+ * `GUEST_KERNEL_MISSING`, `GUEST_KERNEL_FORM`, `GUEST_IMAGE_TOOL`, `GUEST_IMAGE_BUILD` and `GUEST_IMAGE_FOLDER`.
+ */
+export async function prepareImage(options: ImageOptions = {}): Promise<GuestImage> {
+  const kernel = await findKernel(options.kernel);
+  const [modules, source, busybox, compiler] = await Promise.all([
+    readModules(kernel.path, kernel.version),
+    readAgentSource(),
+    readBusybox(),
+    compilerVersion(),
+  ]);
+  const digestHex = digestOf([
+    ['layout', `${LAYOUT}`],
+    ['compiler', compiler],
+    ['kernel', kernel.bytes],
+    ['busybox', busybox],
+    ...source.files.map(({ name, bytes }) => [name, bytes] as const),
+    ...modules.map(({ name, bytes }) => [name, bytes] as const),
+  ]);
+  const folder = path.join(await ownFolder(options.folder), digestHex.slice(0, 16));
+  const image = {
+    kernel: path.join(folder, `vmlinuz-${kernel.version}`),
+    initrd: path.join(folder, 'initrd.gz'),
+    kernelVersion: kernel.version,
+    digestHex,
+  };
+  // Written last, so that its presence says that both are whole.
+  if (await isFile(image.initrd)) return image;
+  const initrd = buildInitrd({ agent: await compileAgent(source), source, busybox, modules });
+  try {
+    await mkdir(folder, { recursive: true, mode: 0o755 });
+    await writeWhole(image.kernel, kernel.bytes);
+    await writeWhole(image.initrd, initrd);
+  } catch (error) {
+    throw folderError(folder, errorText(error), error);
+  }
+  return image;
+}
+
+/** The initramfs: busybox, the agent, its first process, and modules named so that their order is that of loading. */
+export function buildInitrd(parts: {
+  readonly agent: Uint8Array;
+  readonly source: AgentSource;
+  readonly busybox: Uint8Array;
+  readonly modules: readonly KernelModule[];
+}): Uint8Array {
+  const init = parts.source.files.find(({ name }) => name === 'init.sh')?.bytes ?? new Uint8Array();
+  const entries: CpioEntry[] = [
+    { kind: 'folder', path: 'bin' },
+    { kind: 'folder', path: 'dev' },
+    // The kernel opens it for the first process, before that one can mount anything.
+    { kind: 'device', path: 'dev/console', major: 5, minor: 1 },
+    { kind: 'folder', path: 'modules' },
+    { kind: 'file', path: 'init', content: init, executable: true },
+    { kind: 'file', path: 'bin/agent', content: parts.agent, executable: true },
+    { kind: 'file', path: 'bin/busybox', content: parts.busybox, executable: true },
+    ...parts.modules.map(({ name, bytes }, index) => ({
+      kind: 'file' as const,
+      path: `modules/${String(index).padStart(2, '0')}-${name}.ko`,
+      content: bytes,
+    })),
+  ];
+  // zlib writes no time and no name into the header, and node always the same for the operating system.
+  return new Uint8Array(gzipSync(writeCpio(entries), { level: COMPRESSION_LEVEL }));
+}
+
+async function readBusybox(): Promise<Uint8Array> {
+  for (const place of BUSYBOX_PLACES) {
+    const bytes = await readFile(place).catch(() => undefined);
+    // A dynamic one needs libraries that the image does not have; it names its loader.
+    if (bytes !== undefined && !bytes.includes('/lib64/ld-linux')) return new Uint8Array(bytes);
+  }
+  throw missingTool('statically linked busybox (/bin/busybox)', 'busybox-static');
+}
+
+function digestOf(inputs: readonly (readonly [string, string | Uint8Array])[]): string {
+  const hash = createHash('sha256');
+  for (const [name, content] of inputs) {
+    const inner = createHash('sha256').update(content).digest('hex');
+    hash.update(`${name} ${inner}\n`);
+  }
+  return hash.digest('hex');
+}
+
+/** In a folder that everybody can write to, somebody else may have made ours. */
+async function ownFolder(given: string | undefined): Promise<string> {
+  const folder = given ?? path.join('/var/tmp', `sev-harness-${userInfo().uid}`);
+  try {
+    await mkdir(folder, { recursive: true, mode: 0o755 });
+    const found = await lstat(folder);
+    const isOurs = found.isDirectory() && found.uid === userInfo().uid && (found.mode & 0o022) === 0;
+    if (given !== undefined || isOurs) return folder;
+  } catch (error) {
+    throw folderError(folder, errorText(error), error);
+  }
+  throw folderError(folder, 'it is not a folder that only this user can write to');
+}
+
+function folderError(folder: string, why: string, cause?: unknown) {
+  return guestError('GUEST_IMAGE_FOLDER', `guest images cannot be kept in ${folder}: ${why}`, {
+    hint: 'Name another folder in SEV_HARNESS_IMAGES.',
+    cause,
+  });
+}
+
+async function isFile(file: string): Promise<boolean> {
+  return (await stat(file).catch(() => undefined))?.isFile() === true;
+}
+
+/** Two runs may build the same image at the same time: each moves a whole file into place. */
+async function writeWhole(file: string, bytes: Uint8Array): Promise<void> {
+  const unfinished = `${file}.${process.pid}`;
+  await writeFile(unfinished, bytes, { mode: 0o644 });
+  await rename(unfinished, file);
+}
