@@ -6,6 +6,7 @@ import { toHex } from '../../core/bytes.ts';
 import type { RunEvent } from '../../reports/model/events.ts';
 import { harnessError } from '../errors.ts';
 import { type Fault, faultCatalogue, type ProfileName, profiles } from '../fakelibvirt/index.ts';
+import { UNASKED } from '../fixtures/asked-faults.ts';
 import { createRunId, currentOwner } from '../guest/ownership.ts';
 import { catchInterrupts } from './interrupt.ts';
 import { EXIT, say } from './output.ts';
@@ -16,6 +17,8 @@ export interface FaultsOptions {
   readonly profile?: string;
   readonly fault: readonly string[];
   readonly json?: boolean;
+  /** Also run scenarios whose clean run never asks the host for the fault. */
+  readonly all?: boolean;
 }
 
 /** What went red in one scenario: failed checks, and `!CODE` for an error that was thrown. */
@@ -25,6 +28,9 @@ interface Observed {
   readonly red: RedByScenario;
   /** Scenarios whose needs the profile does not meet. */
   readonly skipped: Set<string>;
+  /** Scenarios whose clean run never asked for the fault: not run again, and green like it. */
+  readonly leftOut: Set<string>;
+  readonly ended: number;
 }
 
 interface FaultRow {
@@ -34,6 +40,9 @@ interface FaultRow {
   /** `scenario: check` that was red but not expected, or expected but not red. */
   readonly unexpected: readonly string[];
   readonly missing: readonly string[];
+  /** Scenarios that were run, and those left out because their clean run never asked for the fault. */
+  readonly ran: number;
+  readonly leftOut: number;
 }
 
 /** Its slots are few and it has both kinds, so that it runs every scenario, and fast. */
@@ -41,7 +50,7 @@ const DEFAULT_PROFILES: readonly ProfileName[] = ['naples-es'];
 
 /**
  * Runs every scenario clean on every profile, where all must be green, and under every fault, where exactly the checks
- * that the catalogue names must go red.
+ * that the catalogue names must go red. A scenario that never asks for a fault is run under it only with `all`.
  */
 export async function faultsVerb(options: FaultsOptions): Promise<number> {
   const scenarios = await loadScenarios();
@@ -57,11 +66,12 @@ export async function faultsVerb(options: FaultsOptions): Promise<number> {
     if (options.json) process.stdout.write(`${JSON.stringify(row)}\n`);
     else say(formatRow(row));
   };
-  const trials = [...cleanTrials(options), ...faultTrials(faults, options)];
+  const broken = faultTrials(faults, options);
+  const trials = [...cleanTrials(broken, options), ...broken];
   const everRed = new Set<string>();
   const stray: string[] = [];
   try {
-    await runTrials(scenarios, trials, folder, interrupt.signal, {
+    await runTrials({ scenarios, trials, folder, leavesOutUnasked: options.all !== true }, interrupt.signal, {
       onTrial: (trial, observed) => {
         report(judge(trial, observed));
         if (trial.fault === undefined) return;
@@ -81,6 +91,7 @@ export async function faultsVerb(options: FaultsOptions): Promise<number> {
   const isWholeCatalogue = options.fault.length === 0 && options.profile === undefined;
   const vacuous = isWholeCatalogue ? neverRed(scenarios, everRed) : [];
   for (const check of vacuous) say(`no fault turns this check red: ${check}`);
+  for (const line of formatTotals(rows)) say(line);
   say(`${faults.length} faults, ${caught.length} caught, ${falseAlarms} false alarms`);
   if (interrupt.signal.aborted) return EXIT.broken;
   if (stray.length > 0 || rows.length < trials.length) return EXIT.broken;
@@ -117,10 +128,11 @@ interface Trial {
   readonly fault: Fault | undefined;
 }
 
-function cleanTrials(options: FaultsOptions): Trial[] {
-  const everyProfile = options.fault.length === 0 ? Object.keys(profiles) : DEFAULT_PROFILES;
-  const on = options.profile === undefined ? everyProfile : [options.profile];
-  return on.map((profile) => ({ profile, fault: undefined }));
+/** Come first: what they ask their hosts for decides what is left out of the others. */
+function cleanTrials(broken: readonly Trial[], options: FaultsOptions): Trial[] {
+  const named = options.fault.length === 0 ? Object.keys(profiles) : broken.map((trial) => trial.profile);
+  const on = options.profile === undefined ? new Set(named) : [options.profile];
+  return [...on].map((profile) => ({ profile, fault: undefined }));
 }
 
 function faultTrials(faults: readonly Fault[], options: FaultsOptions): Trial[] {
@@ -132,13 +144,22 @@ function faultTrials(faults: readonly Fault[], options: FaultsOptions): Trial[] 
 
 /** Runs all trials in one go, and hands over each as soon as its last scenario has ended. */
 async function runTrials(
-  scenarios: readonly ScenarioFile[],
-  trials: readonly Trial[],
-  folder: string,
+  what: {
+    readonly scenarios: readonly ScenarioFile[];
+    readonly trials: readonly Trial[];
+    readonly folder: string;
+    readonly leavesOutUnasked: boolean;
+  },
   signal: AbortSignal,
   hear: { onTrial: (trial: Trial, observed: Observed) => void; onStray: (what: string) => void },
 ): Promise<void> {
-  const observed = trials.map(() => ({ red: new Map<string, Set<string>>(), skipped: new Set<string>(), ended: 0 }));
+  const { scenarios, trials, folder, leavesOutUnasked } = what;
+  const observed = trials.map(() => ({
+    red: new Map<string, Set<string>>(),
+    skipped: new Set<string>(),
+    leftOut: new Set<string>(),
+    ended: 0,
+  }));
   const startedAtMs = Date.now();
   mkdirSync(path.join(folder, 'artifacts'));
   const onScenarioEvent = (event: RunEvent & { scenario: string }) => {
@@ -151,7 +172,7 @@ async function runTrials(
     if (event.type !== 'scenario-finished') return;
     if (event.error !== undefined && event.error.code !== 'SCENARIO_PROMISE_BROKEN')
       add(`!${event.error.code ?? event.error.message}`);
-    if (event.status === 'skipped') own.skipped.add(id);
+    if (event.status === 'skipped') (event.reason === UNASKED ? own.leftOut : own.skipped).add(id);
     own.ended++;
     if (own.ended === scenarios.length) hear.onTrial(trial, own);
   };
@@ -166,6 +187,9 @@ async function runTrials(
       startedAtMs,
       reportDir: folder,
       timeoutMs: 120_000,
+      // Every trial has an emulated host of its own.
+      allowDestructive: true,
+      leavesOutUnasked,
       variants: trials.map(({ profile, fault }, index) => ({
         key: String(index),
         host: `fake:${profile}`,
@@ -199,7 +223,8 @@ function judge({ profile, fault }: Trial, observed: Observed): FaultRow {
   const missing = without(expected, red);
   const caught = red.size > 0 && missing.length === 0;
   const outcome = unexpected.length > 0 ? 'false-alarm' : fault === undefined ? 'clean' : caught ? 'caught' : 'missed';
-  return { fault: fault?.id ?? 'none', profile, outcome, unexpected, missing };
+  const leftOut = observed.leftOut.size;
+  return { fault: fault?.id ?? 'none', profile, outcome, unexpected, missing, ran: observed.ended - leftOut, leftOut };
 }
 
 function formatRow(row: FaultRow): string {
@@ -209,4 +234,21 @@ function formatRow(row: FaultRow): string {
     ...row.missing.map((check) => `  expected red, but is not: ${check}`),
   ];
   return [`${row.outcome.padEnd(12)} ${what}`, ...details].join('\n');
+}
+
+/** One line for each profile with faults, and how much was really run. */
+function formatTotals(rows: readonly FaultRow[]): string[] {
+  const profileNames = new Set(rows.filter((row) => row.fault !== 'none').map((row) => row.profile));
+  const perProfile = [...profileNames].map((profile) => {
+    const own = rows.filter((row) => row.profile === profile);
+    const count = (outcome: FaultRow['outcome']) => own.filter((row) => row.outcome === outcome).length;
+    const faults = own.filter((row) => row.fault !== 'none').length;
+    return `${profile.padEnd(12)} ${faults} faults, ${count('caught')} caught, ${count('false-alarm')} false alarms`;
+  });
+  const sum = (of: 'ran' | 'leftOut') => rows.reduce((total, row) => total + row[of], 0);
+  const leftOut = sum('leftOut');
+  return [
+    ...perProfile,
+    `${sum('ran')} scenario runs; ${leftOut} left out, whose clean run never asked for the fault${leftOut > 0 ? ' (--all runs them)' : ''}`,
+  ];
 }

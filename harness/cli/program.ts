@@ -75,6 +75,7 @@ function buildProgram(finish: (code: number) => void): Command {
         .argParser(count(0, 'seconds'))
         .default(0),
     )
+    .option('--allow-destructive', "let firmware-platform make new platform keys (PDH, PEK): owners' sessions end")
     .option('--list', 'list the scenarios and run none')
     .option('--json', 'write run events to stdout, one JSON object a line')
     .addHelpText(
@@ -153,6 +154,7 @@ Examples:
     .description('prove that every check can fail: run all scenarios clean and under each fault')
     .option('--profile <name>', 'only this profile')
     .addOption(faultOption())
+    .option('--all', 'also run scenarios that never ask the host for the fault (slow; must give the same result)')
     .option('--json', 'print the rows as JSON on stdout')
     .addHelpText(
       'after',

@@ -11,6 +11,8 @@ export interface Host extends AsyncDisposable {
   readonly profile: string | undefined;
   readonly connection: LibvirtConnection;
   readonly shell: HostShell;
+  /** Faults for which an emulated host of this process was asked until now. */
+  readonly askedFaults?: () => ReadonlySet<string>;
   /** A second, independent connection to the same host. */
   reconnect(): Promise<LibvirtConnection>;
   close(): Promise<void>;
@@ -20,6 +22,9 @@ export interface OpenHostOptions {
   readonly faults?: readonly FaultId[];
   readonly signal?: AbortSignal;
 }
+
+/** As virsh does: a host that is gone without a word is noticed after half a minute. */
+const KEEPALIVE = { intervalMs: 5000, count: 5 };
 
 /** Starts the emulated host or connects to the named one. Throws what `connect` throws. */
 export async function openHost(name: HostName, options: OpenHostOptions = {}): Promise<Host> {
@@ -35,6 +40,7 @@ export async function openHost(name: HostName, options: OpenHostOptions = {}): P
         profile: name.profile,
         connection,
         shell: emulatedShell(connection),
+        askedFaults: emulated.askedFaults,
         alsoClose: () => emulated.close(),
       });
     } catch (error) {
@@ -42,7 +48,7 @@ export async function openHost(name: HostName, options: OpenHostOptions = {}): P
       throw error;
     }
   }
-  const connection = await connect(name.text, connectOptions);
+  const connection = await connect(name.text, { ...connectOptions, keepalive: KEEPALIVE });
   try {
     const emulatedProfile = await identifyEmulated(connection);
     return host({
@@ -77,6 +83,7 @@ function host(parts: {
   profile: string | undefined;
   connection: LibvirtConnection;
   shell: HostShell;
+  askedFaults?: () => ReadonlySet<string>;
   alsoClose: () => Promise<void>;
 }): Host {
   const { alsoClose, uri, ...visible } = parts;
@@ -87,5 +94,5 @@ function host(parts: {
       await alsoClose();
     }
   };
-  return { ...visible, reconnect: () => connect(uri), close, [Symbol.asyncDispose]: close };
+  return { ...visible, reconnect: () => connect(uri, { keepalive: KEEPALIVE }), close, [Symbol.asyncDispose]: close };
 }
