@@ -107,13 +107,27 @@ interface DomainCapabilitiesXml {
 }
 
 async function domainCapabilities(host: Host): Promise<{ xml: string; virtType: 'kvm' | 'qemu' }> {
-  const query = { arch: 'x86_64', machine: 'q35' };
+  const ask = async (virtType: 'kvm' | 'qemu') => {
+    const query = { arch: 'x86_64', machine: 'q35', virtType };
+    return { xml: await host.connection.domainCapabilitiesXml(query), virtType };
+  };
+  if (await lacksVirtualization(host)) return ask('qemu');
   try {
-    return { xml: await host.connection.domainCapabilitiesXml({ ...query, virtType: 'kvm' }), virtType: 'kvm' };
+    return await ask('kvm');
   } catch {
     // A machine without KVM refuses the kvm question; its guests run under TCG.
-    return { xml: await host.connection.domainCapabilitiesXml({ ...query, virtType: 'qemu' }), virtType: 'qemu' };
+    return ask('qemu');
   }
+}
+
+/**
+ * True when the processor shows neither SVM nor VMX. There may be a /dev/kvm all the same, of a hypervisor that runs guests
+ * in software: libvirt offers it, and a stock kernel does not boot on it in minutes. Flags that cannot be read say nothing.
+ */
+async function lacksVirtualization(host: Host): Promise<boolean> {
+  const { text } = await readText(host, '/proc/cpuinfo');
+  const flags = /^flags\s*:(.*)$/m.exec(text ?? '')?.[1];
+  return flags !== undefined && !/\b(?:svm|vmx)\b/.test(flags);
 }
 
 function sevCapabilities(xml: DomainCapabilitiesXml): SevDomainCapabilities | undefined {
