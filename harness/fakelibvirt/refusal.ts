@@ -17,6 +17,8 @@ const CODES = {
   NO_DOMAIN: [42, 'Domain not found: %s'],
   OPERATION_DENIED: [29, 'operation forbidden: %s'],
   OPERATION_INVALID: [55, 'Requested operation is not valid: %s'],
+  NO_STORAGE_POOL: [49, 'Storage pool not found: %s'],
+  NO_STORAGE_VOL: [50, 'Storage volume not found: %s'],
   CONFIG_UNSUPPORTED: [67, 'unsupported configuration: %s'],
   NO_DOMAIN_SNAPSHOT: [72, 'Domain snapshot not found: %s'],
   ARGUMENT_UNSUPPORTED: [74, 'argument unsupported: %s'],
@@ -24,6 +26,7 @@ const CODES = {
   AGENT_UNRESPONSIVE: [86, 'Guest agent is not responding: %s'],
   DEVICE_MISSING: [99, 'device not found: %s'],
   MIGRATE_UNSAFE: [81, 'Unsafe migration: %s'],
+  STORAGE_VOL_EXIST: [90, '%s'],
   XML_INVALID_SCHEMA: [92, 'XML document failed to validate against schema: %s'],
 } as const satisfies Record<string, readonly [number, string]>;
 
@@ -116,6 +119,7 @@ const ERRNO_TEXTS: Readonly<Record<number, string>> = {
   16: 'Device or resource busy',
   22: 'Invalid argument',
   25: 'Inappropriate ioctl for device',
+  39: 'Directory not empty',
   104: 'Connection reset by peer',
 };
 

@@ -1,5 +1,6 @@
 import type { ProfileName } from '../profiles/index.ts';
 import { LAUNCH_FAULTS } from './launch-faults.ts';
+import { LIFECYCLE_FAULTS } from './lifecycle-faults.ts';
 
 /** What must go red when this fault is on, and nothing else: ids of checks, and `!CODE` for an error that ends the scenario. */
 export interface FaultExpectation {
@@ -268,6 +269,7 @@ const FAULTS = {
     ],
   },
   ...LAUNCH_FAULTS,
+  ...LIFECYCLE_FAULTS,
 } as const satisfies Record<string, FaultEntry>;
 
 export type FaultId = keyof typeof FAULTS;

@@ -1,11 +1,13 @@
 import { fromBase64 } from '../../../core/bytes.ts';
 import { ERRNO } from '../kernel/errno.ts';
 import type { KvmSev, SevInitResult, SevVm } from '../kernel/kvm-sev.ts';
+import { cgroupKillLog, pinRegions } from '../kernel/pinning.ts';
 import { type LaunchMaterial, SEV_STATUS, type SevStatus, sevStatusText } from '../kernel/platform.ts';
 import { cBitPosition, isAtLeast, type Profile } from '../profiles/profile.ts';
 import type { DomainDefinition } from '../state/domain-xml/definition.ts';
 import { requiresEs, type SevLaunchSecurity } from '../state/domain-xml/launch-security.ts';
 import { type HostImages, type LaunchContent, launchContent } from './launch-content.ts';
+import { type QemuMemory, residentKiB } from './memory.ts';
 import type { QemuVoice } from './texts.ts';
 
 /** The reduction of physical address bits that QEMU reports and libvirt fills in (QEMU, `sev_get_capabilities`). */
@@ -13,21 +15,41 @@ export const REPORTED_REDUCED_PHYS_BITS = 1;
 
 export type LaunchResult =
   | { readonly ok: true; readonly sev: SevVm | undefined; readonly content: LaunchContent }
-  | { readonly ok: false; readonly stderr: string; readonly outOfSlots: boolean };
+  | {
+      readonly ok: false;
+      readonly stderr: string;
+      readonly outOfSlots: boolean;
+      /** What the kernel logged when memory was missing; QEMU was killed if it said nothing itself. */
+      readonly outOfMemory?: string | undefined;
+    };
+
+/** The memory that a QEMU asks for, and what the host has. */
+export interface MemoryRequest {
+  readonly memory: QemuMemory;
+  /** Of the whole host. */
+  readonly totalKiB: number;
+  readonly freeKiB: number;
+  readonly pid: number;
+}
 
 export interface LaunchHost {
   readonly profile: Profile;
   readonly kvm: KvmSev;
   readonly voice: QemuVoice;
   readonly images: HostImages;
-  has(fault: 'sessions-refused'): boolean;
+  has(fault: 'sessions-refused' | 'overcommit-unchecked'): boolean;
 }
 
-/** What QEMU does before its monitor answers: the encryption context (`sev_kvm_init`), then the machine with its flash. */
-export function launch(definition: DomainDefinition, host: LaunchHost): LaunchResult {
+/** What QEMU does before its monitor answers: the encryption context (`sev_kvm_init`), RAM, then the machine with its flash. */
+export function launch(definition: DomainDefinition, host: LaunchHost, request: MemoryRequest): LaunchResult {
   const { profile, kvm, voice, images } = host;
   const begun = openContext(definition, host);
   if (!begun.ok) return begun;
+  const missing = takeMemory(request, host);
+  if (missing !== undefined) {
+    if (begun.sev) kvm.destroy(begun.sev, 'failed-launch');
+    return missing;
+  }
   const content = launchContent(definition, profile, images);
   if (!('refused' in content)) return { ...begun, content };
   if (begun.sev) kvm.destroy(begun.sev, 'failed-launch');
@@ -63,6 +85,33 @@ function openContext(definition: DomainDefinition, host: LaunchHost): ContextRes
     ],
     voice,
   );
+}
+
+const ENOMEM = 'Cannot allocate memory';
+const EAGAIN = 'Resource temporarily unavailable';
+
+/** Where RAM comes to lie; only messages show it. */
+const HOST_ADDRESS = '0x7f2c3be00000';
+
+/** The RAM of the guest, as far as kernel and limits let QEMU have it; undefined when it has all. */
+function takeMemory({ memory, totalKiB, freeKiB, pid }: MemoryRequest, host: LaunchHost): LaunchResult | undefined {
+  const { voice } = host;
+  const { regions, limits, isPinned, isLocked } = memory;
+  const ramKiB = regions[0]?.sizeKiB ?? 0;
+  const noRam = (why: string) => failure([voice.line(`cannot set up guest memory 'pc.ram': ${why}`)]);
+  // Heuristic overcommit (vm.overcommit_memory 0) refuses only what the host as a whole does not have.
+  const isTooLarge = ramKiB > totalKiB;
+  if (isTooLarge && !host.has('overcommit-unchecked')) return { ...noRam(ENOMEM), outOfMemory: '' };
+  if (isLocked && ramKiB > limits.lockKiB) return noRam(EAGAIN);
+  const pinned = isPinned ? pinRegions(regions, limits, isTooLarge ? ramKiB * 2 : freeKiB) : undefined;
+  if (pinned?.outcome === 'refused') {
+    const place = `${HOST_ADDRESS}+0x${(pinned.region.sizeKiB * 1024).toString(16)}`;
+    const line = voice.line(`sev_ram_block_added: failed to register region (${place}) error '${ENOMEM}'`);
+    return { ...failure([line]), outOfMemory: pinned.log };
+  }
+  const usedKiB = residentKiB(memory);
+  if (usedKiB <= limits.cgroupKiB) return undefined;
+  return { ok: false, stderr: '', outOfSlots: false, outOfMemory: cgroupKillLog(pid, usedKiB) };
 }
 
 function initFailure(refused: SevInitResult & { ok: false }, voice: QemuVoice): ContextResult {

@@ -152,8 +152,8 @@ describe("protocol errors have libvirtd's words", () => {
     const domainOf = async (proc: number) => (await refusalOf(client, { prog: remoteProgram.id, proc })).split(' ')[0];
     const byName = new Map([...apiFunctions].map(([number, name]) => [name, number]));
     const answers = await Promise.all(
-      ['virNetworkLookupByName', 'virStoragePoolLookupByName', 'virDomainRename', 'virNWFilterLookupByName'].map(
-        (name) => domainOf(byName.get(name) ?? 0),
+      ['virNetworkLookupByName', 'virStoragePoolGetInfo', 'virDomainRename', 'virNWFilterLookupByName'].map((name) =>
+        domainOf(byName.get(name) ?? 0),
       ),
     );
     expect(answers).toEqual(['3/19', '3/18', '3/20', '3/33']);

@@ -18,7 +18,9 @@ export function guestXml(name: string, options: GuestOptions = {}): string {
     options.policy === undefined
       ? ''
       : `<launchSecurity type='sev'><policy>${options.policy}</policy>${options.security ?? ''}</launchSecurity>`;
-  return `<domain type='kvm'><name>${name}</name>${uuid}<memory unit='MiB'>64</memory><vcpu>1</vcpu>
+  // Encrypted memory is pinned, and more of it than a QEMU may lock unless libvirt lets it.
+  const backing = options.policy === undefined ? '' : '<memoryBacking><locked/></memoryBacking>';
+  return `<domain type='kvm'><name>${name}</name>${uuid}<memory unit='MiB'>64</memory>${backing}<vcpu>1</vcpu>
     <os><type arch='x86_64' machine='q35'>hvm</type></os><features><acpi/></features>${options.extra ?? ''}
     <devices>${options.devices ?? ''}</devices>${security}</domain>`;
 }

@@ -1,9 +1,9 @@
-import { refusal, systemRefusal } from '../refusal.ts';
+import { refusal } from '../refusal.ts';
 import type { Domain } from './domain.ts';
 import { type DomainDefinition, readDefinition } from './domain-xml/definition.ts';
-import { duplicateTarget, parseDisk } from './domain-xml/devices.ts';
+import { parseDisk } from './domain-xml/devices.ts';
 import { liveTree } from './domain-xml/live.ts';
-import { isOnHost } from './host-paths.ts';
+import { assertHotpluggable } from './hotplug.ts';
 import type { Machine } from './machine.ts';
 import { parseXml } from './xml/parse.ts';
 import { attribute, child, cloneElement, elements, type XmlElement } from './xml/tree.ts';
@@ -52,11 +52,13 @@ export function attachDevice(machine: Machine, domain: Domain, xml: string, targ
     if (device.name === 'disk' && findDisk(definition, device)) {
       throw refusal('OPERATION_INVALID', 'QEMU', `target ${parseDisk(device).target} already exists`);
     }
-    domain.persistent = edited(machine, definition, (devices) => devices.children.push(cloneElement(device)));
+    if (device.name === 'disk' && parseDisk(device).bus === 'sata' && machine.has('sata-refused'))
+      throw refusal('CONFIG_UNSUPPORTED', 'QEMU', 'SATA is not supported with this QEMU binary');
+    domain.persistent = editDefinition(machine, definition, (devices) => devices.children.push(cloneElement(device)));
   }
   if (target.live && domain.live) {
-    if (device.name === 'disk') assertAttachable(domain.live.definition, device);
-    const definition = edited(machine, domain.live.definition, (devices) =>
+    assertHotpluggable(machine, domain.live.definition, device);
+    const definition = editDefinition(machine, domain.live.definition, (devices) =>
       devices.children.push(cloneElement(device)),
     );
     domain.live = { ...domain.live, definition, tree: liveTree(definition, domain.live.id, machine) };
@@ -67,12 +69,12 @@ export function attachDevice(machine: Machine, domain: Domain, xml: string, targ
 export function detachDevice(machine: Machine, domain: Domain, xml: string, target: Target): void {
   const device = parseDevice(xml);
   if (target.config) {
-    domain.persistent = edited(machine, requirePersistent(domain), (devices) => {
+    domain.persistent = editDefinition(machine, requirePersistent(domain), (devices) => {
       removeDevice(devices, device, (name) => refusal('DEVICE_MISSING', 'QEMU', `no target device ${name}`));
     });
   }
   if (target.live && domain.live) {
-    const definition = edited(machine, domain.live.definition, (devices) => {
+    const definition = editDefinition(machine, domain.live.definition, (devices) => {
       removeDevice(devices, device, (name) => refusal('DEVICE_MISSING', 'QEMU', `disk ${name} not found`));
     });
     domain.live = { ...domain.live, definition, tree: liveTree(definition, domain.live.id, machine) };
@@ -91,22 +93,13 @@ function requirePersistent(domain: Domain): DomainDefinition {
   throw refusal('OPERATION_INVALID', 'DOMAIN', 'transient domains do not have any persistent config');
 }
 
-function assertAttachable(definition: DomainDefinition, device: XmlElement): void {
-  const disk = parseDisk(device);
-  const twin = findDisk(definition, device);
-  if (twin) throw duplicateTarget(disk.target, twin.source, disk.source);
-  if (disk.type === 'file' && disk.source !== undefined && !isOnHost(disk.source)) {
-    throw systemRefusal(2, 'STORAGE', `Cannot access storage file '${disk.source}'`);
-  }
-}
-
 function findDisk(definition: DomainDefinition, device: XmlElement) {
   const { target } = parseDisk(device);
   return definition.disks.find((disk) => disk.target === target);
 }
 
 /** The definition after a change of its devices, read anew so that defaults and addresses are complete. */
-function edited(
+export function editDefinition(
   machine: Machine,
   definition: DomainDefinition,
   change: (devices: XmlElement) => void,

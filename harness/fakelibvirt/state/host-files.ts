@@ -4,7 +4,9 @@ import { cpuidLeaf } from '../kernel/cpuid.ts';
 import { formatCpuinfo } from '../kernel/cpuinfo.ts';
 import type { ErrnoName } from '../kernel/errno.ts';
 import { formatKernelLog, kernelCommandLine } from '../kernel/log.ts';
+import { readProcessMemory } from '../memory/process-memory.ts';
 import { INVENTORY_FILES } from './host-inventory.ts';
+import { freeMemoryKiB, memoryFile } from './host-memory.ts';
 import { AMD_SEV_LOADER, bootFiles, OFFERED_LOADERS } from './host-paths.ts';
 import type { Machine } from './machine.ts';
 import { find, text } from './xml/tree.ts';
@@ -25,7 +27,9 @@ const FILES: Readonly<Record<string, FileText>> = {
     `Linux version ${profile.kernel} (debian-kernel@lists.debian.org) #1 SMP PREEMPT_DYNAMIC\n`,
   '/proc/sys/kernel/osrelease': ({ profile }) => `${profile.kernel}\n`,
   '/proc/sys/kernel/hostname': ({ profile }) => `emulated-${profile.name}\n`,
-  '/proc/meminfo': ({ profile }) => `MemTotal:       ${profile.memoryKiB} kB\n`,
+  '/proc/meminfo': (machine) =>
+    `MemTotal:       ${machine.profile.memoryKiB} kB\nMemAvailable:   ${freeMemoryKiB(machine)} kB\nSwapTotal:      0 kB\n`,
+  '/proc/sys/vm/overcommit_memory': () => '0\n',
   '/etc/os-release': ({ profile }) => `PRETTY_NAME="${profile.osRelease}"\n`,
   '/etc/machine-id': ({ hostUuid }) => `${hostUuid.replaceAll('-', '')}\n`,
   '/sys/module/kvm_amd/parameters/sev': ({ profile }) => `${profile.kvmParameters.sev}\n`,
@@ -34,7 +38,8 @@ const FILES: Readonly<Record<string, FileText>> = {
     profile.kvmParameters.sevSnp === undefined ? undefined : `${profile.kvmParameters.sevSnp}\n`,
   '/sys/fs/cgroup/misc.capacity': ({ kvm }) => kvm.misc.formatCapacity(),
   '/sys/fs/cgroup/misc.current': ({ kvm }) => kvm.misc.formatCurrent(),
-  '/var/log/dmesg': ({ profile }) => formatKernelLog(profile),
+  '/var/log/dmesg': ({ profile, kernelLog }) =>
+    formatKernelLog(profile) + kernelLog.map((line) => `${line}\n`).join(''),
 };
 
 /** `pread` of a file of the emulated host, with the errno that Linux gives; at most `length` bytes from `offset`. */
@@ -44,9 +49,15 @@ export function readHostFile(machine: Machine, filePath: string, offset: number,
   if (normal === '/dev/cpu/0/cpuid') return readCpuid(machine, offset, length);
   // The character device is there or not; it has no read operation.
   if (normal === '/dev/sev') return { ok: false, errno: hasSevDevice(machine) ? 'EINVAL' : 'ENOENT' };
+  const memory = readProcessMemory(machine, normal, offset, length);
+  if (memory !== undefined) return memory;
+  const dump = machine.dumps.get(normal);
+  if (dump !== undefined) return { ok: true, content: dump.read(offset, length) };
   const words = Object.hasOwn(FILES, normal)
     ? FILES[normal]?.(machine)
-    : (INVENTORY_FILES[normal]?.(machine.profile, hasSevDevice(machine)) ?? guestFile(machine, normal));
+    : (INVENTORY_FILES[normal]?.(machine.profile, hasSevDevice(machine)) ??
+      guestFile(machine, normal) ??
+      memoryFile(machine, normal));
   const bytes = words === undefined ? binaryFile(machine, normal) : new TextEncoder().encode(words);
   if (bytes === undefined) return { ok: false, errno: 'ENOENT' };
   return { ok: true, content: bytes.slice(offset, offset + length) };
@@ -76,8 +87,6 @@ const ENDORSEMENTS_FOLDER = '/var/lib/emulated-sev';
 
 /** What guests are made of and what QEMUs wrote: only files that a domain of this host names, or that it offers for pflash. */
 function binaryFile(machine: Machine, normal: string): Uint8Array | undefined {
-  const dump = machine.dumps.get(normal);
-  if (dump) return dump;
   if (normal === `${ENDORSEMENTS_FOLDER}/cek.cert`) return endorsements(machine)?.cek;
   if (normal === `${ENDORSEMENTS_FOLDER}/ask_ark.cert`) {
     const made = endorsements(machine);

@@ -1,3 +1,4 @@
+import { limitedMemory, strikeForMemory } from '../faults/memory-limits.ts';
 import { uncheckedLaunch } from '../faults/misread.ts';
 import { leaveFailedStart, leaveHalfStarted, strikeOldestSevGuest } from '../faults/refused-start.ts';
 import { launch } from '../qemu/launch.ts';
@@ -10,7 +11,9 @@ import type { DomainDefinition } from './domain-xml/definition.ts';
 import { deviceElements } from './domain-xml/devices.ts';
 import { liveTree } from './domain-xml/live.ts';
 import { LIFECYCLE, type LifecycleName } from './events.ts';
+import { freeMemoryKiB } from './host-memory.ts';
 import { isOnHost } from './host-paths.ts';
+import { assertPassthrough } from './hotplug.ts';
 import type { Machine } from './machine.ts';
 import { type DomainState, STATE, STATES } from './states.ts';
 import { attribute, child } from './xml/tree.ts';
@@ -69,13 +72,25 @@ export async function startDomain(
   const id = machine.newDomainId();
   await machine.clock.sleep(options.isRestore ? DELAY_MS.restore : DELAY_MS.start);
   try {
+    if (domain.state === STATES.shutoffDestroyed && machine.has('restart-refused'))
+      throw refusal('INTERNAL_ERROR', 'QEMU', `domain '${domain.name}' ran before`);
+    for (const hostdev of deviceElements(definition.tree, 'hostdev')) assertPassthrough(machine, hostdev);
     checkHostFiles(definition);
   } catch (error) {
     domain.state = STATES.shutoffFailed;
     throw error;
   }
-  const launched = launch(uncheckedLaunch(machine, definition), machine);
+  const pid = machine.newPid();
+  const request = {
+    memory: limitedMemory(machine, definition),
+    totalKiB: machine.profile.memoryKiB,
+    freeKiB: freeMemoryKiB(machine),
+    pid,
+  };
+  const launched = launch(uncheckedLaunch(machine, definition), machine, request);
   if (!launched.ok) {
+    if (launched.outOfMemory) machine.kernelLog.push(launched.outOfMemory);
+    if (launched.outOfMemory !== undefined) strikeForMemory(machine);
     machine.appendQemuLog(domain.name, launched.stderr);
     domain.state = STATES.shutoffFailed;
     if (launched.outOfSlots) strikeOldestSevGuest(machine);
@@ -84,7 +99,6 @@ export async function startDomain(
     const said = machine.has('refusal-text-lost') ? '' : launched.stderr;
     throw refusal('INTERNAL_ERROR', 'QEMU', monitorClosedText(machine.profile.libvirt, domain.name, said));
   }
-  const pid = machine.newPid();
   const qemu = new QemuProcess(pid, definition, machine.newGuest(definition, launched), (exit) =>
     onQemuExit(machine, domain, qemu, exit),
   );

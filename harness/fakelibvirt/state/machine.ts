@@ -10,6 +10,7 @@ import { SecureProcessor } from '../firmware/processor.ts';
 import { systemRandom } from '../firmware/random.ts';
 import { KvmSev, type SevTeardown, type SevVm } from '../kernel/kvm-sev.ts';
 import { HostMemory } from '../memory/host-memory.ts';
+import type { SparseFile } from '../memory/sparse-file.ts';
 import { ENCRYPTION_FEATURE, type Profile, sevGeneration } from '../profiles/profile.ts';
 import { GuestMachine } from '../qemu/guest.ts';
 import { type LaunchContent, NO_CONTENT } from '../qemu/launch-content.ts';
@@ -20,6 +21,7 @@ import type { DomainDefinition } from './domain-xml/definition.ts';
 import { EventBus } from './events.ts';
 import { ImageFiles } from './images.ts';
 import { DomainRegistry } from './registry.ts';
+import { StoragePools } from './storage.ts';
 
 const FIRST_PID = 4321;
 const FIRST_VNC_PORT = 5900;
@@ -35,6 +37,7 @@ export class Machine {
   readonly voice: QemuVoice;
   readonly domains = new DomainRegistry();
   readonly events = new EventBus();
+  readonly storage = new StoragePools();
   /** Running QEMUs by pid. */
   readonly processes = new Map<number, QemuProcess>();
   /** Files that `virsh save` wrote, by path. */
@@ -44,7 +47,7 @@ export class Machine {
   /** What the kernel has logged since it booted. */
   readonly kernelLog: string[] = [];
   /** What QEMUs wrote elsewhere, by path. */
-  readonly dumps = new Map<string, Uint8Array>();
+  readonly dumps = new Map<string, SparseFile>();
   readonly hostUuid = randomUUID();
   readonly bootedAtMs: number;
   readonly #vncPorts = new Map<number, number>();

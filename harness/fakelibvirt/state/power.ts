@@ -8,7 +8,7 @@ import { STATE, STATES } from './states.ts';
 
 export function suspendDomain(machine: Machine, domain: Domain): void {
   const live = requireActive(domain);
-  if (domain.state[0] === STATE.paused) return;
+  if (domain.state[0] === STATE.paused || machine.has('suspend-ignored')) return;
   live.qemu.runState = 'paused';
   domain.state = STATES.pausedUser;
   announce(machine, domain, 'suspendedPaused');
@@ -17,6 +17,7 @@ export function suspendDomain(machine: Machine, domain: Domain): void {
 export function resumeDomain(machine: Machine, domain: Domain): void {
   const live = requireActive(domain);
   if (domain.state[0] === STATE.running) throw refusal('OPERATION_INVALID', 'QEMU', 'domain is already running');
+  if (machine.has('resume-ignored')) return;
   runVcpus(domain);
   domain.state = STATES.runningUnpaused;
   announce(machine, domain, 'resumedUnpaused');
@@ -68,6 +69,7 @@ export function resetDomain(machine: Machine, domain: Domain): void {
 }
 
 function canReset(machine: Machine, { definition }: LiveDomain): boolean {
+  if (machine.has('reset-kills-guest')) return false;
   if (machine.has('es-reset-allowed')) return true;
   return definition.launchSecurity?.type !== 'sev' || !requiresEs(definition.launchSecurity);
 }

@@ -6,15 +6,17 @@ import { announce, requireActive, startDomain, stopped } from './lifecycle.ts';
 import type { Machine } from './machine.ts';
 import { STATE, STATES } from './states.ts';
 
-/** QEMU's migration blocker for encrypted guests, as libvirt words it; save, managedsave, dump and migrate meet it. */
-export function assertMigratable(
-  machine: Machine,
-  { qemu }: LiveDomain,
-  fault: 'save-allowed' | 'migration-allowed',
-): void {
-  if (qemu.definition.launchSecurity?.type !== 'sev' || machine.has(fault)) return;
+/** Faults under which one of the ways that need a migration is not blocked. */
+type UnblockingFault = 'save-allowed' | 'migration-allowed' | 'p2p-migration-allowed' | 'memory-snapshot-allowed';
+
+/** QEMU's migration blocker for encrypted guests, as libvirt words it; save, managedsave, dump, snapshot and migrate meet it. */
+export function assertMigratable(machine: Machine, { qemu }: LiveDomain, fault?: UnblockingFault): void {
+  if (qemu.definition.launchSecurity?.type !== 'sev') return;
+  if (fault !== undefined && machine.has(fault)) return;
   if (machine.has('refusal-kills-guest')) qemu.exit('killed');
-  throw refusal('OPERATION_INVALID', 'QEMU', 'cannot migrate domain: SEV: Migration is not implemented');
+  const reason = machine.has('refusal-text-changed') ? '' : ': SEV: Migration is not implemented';
+  const code = machine.has('refusal-code-changed') ? 'INTERNAL_ERROR' : 'OPERATION_INVALID';
+  throw refusal(code, 'QEMU', `cannot migrate domain${reason}`);
 }
 
 /** `virDomainSave`: memory into a file of the emulated host, then QEMU ends. */

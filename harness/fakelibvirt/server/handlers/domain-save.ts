@@ -70,7 +70,7 @@ export const domainSaveHandlers: RemoteHandlers = {
     throw sameHost(machine.hostUuid);
   },
   domainMigratePerform3Params: ({ dom }, { machine }) => {
-    assertMigratable(machine, requireActive(machine.domains.resolve(dom)), 'migration-allowed');
+    assertMigratable(machine, requireActive(machine.domains.resolve(dom)), 'p2p-migration-allowed');
     throw sameHost(machine.hostUuid);
   },
 };

@@ -1,6 +1,7 @@
 import type { TypedParam } from '../../../libvirt/protocol/typed-params.ts';
+import { memoryUse } from '../../faults/memory-limits.ts';
 import { refusal } from '../../refusal.ts';
-import type { Domain } from '../../state/domain.ts';
+import type { Domain, LiveDomain } from '../../state/domain.ts';
 import { deviceElements } from '../../state/domain-xml/devices.ts';
 import { requireActive } from '../../state/lifecycle.ts';
 import type { Machine } from '../../state/machine.ts';
@@ -18,8 +19,6 @@ const MEMORY_STAT = { actual: 6, rss: 7, lastUpdate: 9 } as const;
 const STATS = { state: 1, cpuTotal: 2, balloon: 4, vcpu: 8, interface: 16, block: 32, dirtyrate: 512 } as const;
 /** VIR_CONNECT_GET_ALL_DOMAINS_STATS_* that select domains, with their opposite. */
 const SELECT = { active: 1, inactive: 2, persistent: 4, transient: 8 } as const;
-/** What QEMU itself needs beside the guest's memory. */
-const QEMU_RSS_KIB = 46_000;
 
 export const domainStatsHandlers: RemoteHandlers = {
   domainMemoryStats: ({ dom, maxStats, flags }, { machine }) => {
@@ -28,7 +27,7 @@ export const domainStatsHandlers: RemoteHandlers = {
     const stats = [
       { tag: MEMORY_STAT.actual, val: BigInt(live.balloonKiB) },
       { tag: MEMORY_STAT.lastUpdate, val: 0n },
-      { tag: MEMORY_STAT.rss, val: BigInt(rssKiB(live.balloonKiB)) },
+      { tag: MEMORY_STAT.rss, val: BigInt(rssKiB(machine, live)) },
     ];
     return { stats: stats.slice(0, maxStats) };
   },
@@ -78,8 +77,8 @@ export const domainStatsHandlers: RemoteHandlers = {
 /** Disks of the model guest are as large as an empty cloud image. */
 const DISK_BYTES = 10_737_418_240n;
 
-function rssKiB(balloonKiB: number): number {
-  return QEMU_RSS_KIB + Math.floor(balloonKiB / 4);
+function rssKiB(machine: Machine, { definition }: LiveDomain): number {
+  return memoryUse(machine, definition).residentKiB;
 }
 
 function hasDisk(domain: Domain, path: string): boolean {
@@ -123,7 +122,7 @@ function statsOf(machine: Machine, domain: Domain, wanted: number): TypedParam[]
     ullong('balloon.current', live?.balloonKiB ?? current?.currentMemoryKiB ?? 0);
     ullong('balloon.maximum', current?.memoryKiB ?? 0);
     if (live) ullong('balloon.last-update', 0);
-    if (live) ullong('balloon.rss', rssKiB(live.balloonKiB));
+    if (live) ullong('balloon.rss', rssKiB(machine, live));
   }
   const vcpus = current?.vcpus ?? 0;
   if (has(STATS.vcpu)) {

@@ -13,6 +13,7 @@ import { eventHandlers, monitorEventHandlers } from './events.ts';
 import { monitorHandlers } from './monitor.ts';
 import { nodeHandlers } from './node.ts';
 import { snapshotHandlers } from './snapshots.ts';
+import { storageHandlers } from './storage.ts';
 import { streamHandlers } from './streams.ts';
 
 export { emulatorHandlers } from './emulator.ts';
@@ -30,6 +31,7 @@ export const remoteHandlers: RemoteHandlers = {
   ...domainStatsHandlers,
   ...domainDeviceHandlers,
   ...snapshotHandlers,
+  ...storageHandlers,
   ...streamHandlers,
   ...eventHandlers,
 };

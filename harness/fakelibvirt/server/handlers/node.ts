@@ -1,7 +1,5 @@
+import { freeMemoryKiB } from '../../state/host-memory.ts';
 import type { RemoteHandlers } from '../dispatch.ts';
-
-/** What the host keeps for itself. */
-const HOST_USED_KIB = 4_000_000n;
 
 export const nodeHandlers: RemoteHandlers = {
   nodeGetInfo: (_, { machine }) => {
@@ -18,11 +16,7 @@ export const nodeHandlers: RemoteHandlers = {
       threads: cpu.threadsPerCore,
     };
   },
-  nodeGetFreeMemory: (_, { machine }) => {
-    const guests = machine.domains.active().reduce((sum, domain) => sum + (domain.live?.definition.memoryKiB ?? 0), 0);
-    const free = BigInt(machine.profile.memoryKiB) - HOST_USED_KIB - BigInt(guests);
-    return { freeMem: (free > 0n ? free : 0n) * 1024n };
-  },
+  nodeGetFreeMemory: (_, { machine }) => ({ freeMem: BigInt(freeMemoryKiB(machine)) * 1024n }),
   nodeGetCpuMap: ({ needMap }, { machine }) => {
     const { sockets, coresPerSocket, threadsPerCore } = machine.profile.cpu;
     const count = sockets * coresPerSocket * threadsPerCore;

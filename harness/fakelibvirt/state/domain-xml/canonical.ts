@@ -3,6 +3,7 @@ import { canonicalDevices } from './canonical-devices.ts';
 import type { DomainDefinition } from './definition.ts';
 import { launchSecurityElement } from './launch-security.ts';
 import { GUEST_ARCHITECTURE } from './machines.ts';
+import { parseMemoryKiB } from './values.ts';
 
 type Facts = Omit<DomainDefinition, 'tree' | 'nvramPath'>;
 
@@ -83,6 +84,8 @@ export function canonicalDomain(root: XmlElement, facts: Facts): XmlElement {
     cpuset: attribute(vcpu, 'cpuset'),
     current: facts.vcpus === facts.maxVcpus ? undefined : String(facts.vcpus),
   });
+  const memtune = child(root, 'memtune');
+  if (memtune) made.set('memtune', canonicalMemtune(memtune));
   made.set('os', canonicalOs(root, facts));
   made.set('cpu', canonicalCpu(root));
   made.set('clock', withDefaultAttribute(child(root, 'clock') ?? element('clock'), 'offset', 'utc'));
@@ -107,6 +110,15 @@ export function canonicalDomain(root: XmlElement, facts: Facts): XmlElement {
     attributes: new Map([['type', facts.virtType], ...namespaces]),
     children: [...children, ...unknown],
   };
+}
+
+/** Limits in KiB; an unlimited one is not printed. */
+function canonicalMemtune(memtune: XmlElement): XmlElement {
+  const limits = elements(memtune).map((limit) => {
+    const kiB = parseMemoryKiB(limit, `./memtune/${limit.name}[1]`);
+    return element(limit.name, { unit: 'KiB' }, [String(kiB)]);
+  });
+  return element('memtune', {}, limits);
 }
 
 function canonicalOs(root: XmlElement, facts: Facts): XmlElement {

@@ -3,7 +3,7 @@ import { refusal } from '../../refusal.ts';
 import { parseXml } from '../xml/parse.ts';
 import { attribute, child, elements, find, text, type XmlElement } from '../xml/tree.ts';
 import { canonicalDomain } from './canonical.ts';
-import { type Disk, parseDisks, parseInterfaces } from './devices.ts';
+import { type Disk, parseDisks, parseInterfaces, parseRngs } from './devices.ts';
 import { type LaunchSecurity, parseLaunchSecurity } from './launch-security.ts';
 import { canonicalMachine, EMULATOR, GUEST_ARCHITECTURE } from './machines.ts';
 import { validateDefinition } from './validate.ts';
@@ -39,6 +39,8 @@ export interface DomainDefinition {
   readonly nvramPath: string | undefined;
   readonly kernelPath: string | undefined;
   readonly isLocked: boolean;
+  /** `<memtune><hard_limit>`. */
+  readonly hardLimitKiB: number | undefined;
   readonly usesHugepages: boolean;
   readonly disks: readonly Disk[];
   readonly launchSecurity: LaunchSecurity | undefined;
@@ -70,6 +72,7 @@ export function readDefinition(root: XmlElement, profile: Profile, newUuid: () =
   const onCrash = parseAction(root, 'on_crash', 'destroy');
   const disks = parseDisks(root);
   parseInterfaces(root);
+  parseRngs(root);
   const launchSecurity = parseLaunchSecurity(root, profile.libvirt);
 
   const emulator = text(find(root, 'devices', 'emulator')) || EMULATOR;
@@ -98,6 +101,7 @@ export function readDefinition(root: XmlElement, profile: Profile, newUuid: () =
     loader: parseLoader(root),
     kernelPath: text(find(root, 'os', 'kernel')) || undefined,
     isLocked: find(root, 'memoryBacking', 'locked') !== undefined,
+    hardLimitKiB: parseMemoryKiB(find(root, 'memtune', 'hard_limit'), './memtune/hard_limit[1]'),
     usesHugepages: find(root, 'memoryBacking', 'hugepages') !== undefined,
     disks,
     launchSecurity,

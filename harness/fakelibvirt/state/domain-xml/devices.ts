@@ -74,6 +74,23 @@ export function parseInterfaces(root: XmlElement): void {
   }
 }
 
+const RNG_MODELS = ['virtio', 'virtio-transitional', 'virtio-non-transitional'];
+const RNG_BACKENDS = ['random', 'egd', 'builtin'];
+
+export function parseRngs(root: XmlElement): void {
+  for (const rng of deviceElements(root, 'rng')) {
+    requireRngModel('RNG device model', 'RNG model', attribute(rng, 'model'), RNG_MODELS);
+    const backends = elements(rng, 'backend');
+    if (backends.length !== 1) throw refusal('XML_ERROR', 'DOMAIN', 'only one RNG backend is supported');
+    requireRngModel('RNG device backend model', 'RNG backend model', attribute(backends[0], 'model'), RNG_BACKENDS);
+  }
+}
+
+function requireRngModel(missing: string, unknown: string, model: string | undefined, known: readonly string[]): void {
+  if (model === undefined) throw refusal('XML_ERROR', 'DOMAIN', `missing ${missing}`);
+  if (!known.includes(model)) throw refusal('CONFIG_UNSUPPORTED', 'DOMAIN', `unknown ${unknown} '${model}'`);
+}
+
 /** Whether a device sits on virtio, by the place where its kind says so. */
 export function isVirtio(device: XmlElement): boolean {
   switch (device.name) {

@@ -5,9 +5,15 @@ export const GUEST_ARCHITECTURE = 'x86_64';
 
 const Q35_MINORS: Readonly<Record<number, number>> = { 4: 2, 5: 2, 6: 2, 7: 2, 8: 2, 9: 2, 10: 0 };
 
-/** Versioned machine types from 4.0 up to QEMU's own version; the aliases `pc` and `q35` mean the newest. */
+/** Minor releases of the old majors that q35 (2.4 and later) and i440fx still have in QEMU up to 9.0. */
+const OLD_RELEASES: readonly (readonly [major: number, minors: readonly number[]])[] = [
+  [2, [4, 5, 6, 7, 8, 9, 10, 11, 12]],
+  [3, [0, 1]],
+];
+
+/** Versioned machine types up to QEMU's own version; the aliases `pc` and `q35` mean the newest. QEMU 7.2 has a few older i440fx besides. */
 export function machineTypes([major, minor]: Version): readonly string[] {
-  const versions: string[] = [];
+  const versions = major >= 10 ? [] : OLD_RELEASES.flatMap(([old, minors]) => minors.map((point) => `${old}.${point}`));
   for (let release = 4; release <= major; release++) {
     const lastMinor = release === major ? minor : (Q35_MINORS[release] ?? 2);
     for (let point = 0; point <= lastMinor; point++) versions.push(`${release}.${point}`);

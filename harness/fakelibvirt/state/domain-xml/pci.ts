@@ -66,6 +66,14 @@ export function assignPciAddresses(devices: XmlElement, isPcie: boolean): void {
   }
 }
 
+/** Root ports behind which a device can still be plugged in. */
+export function freeRootPorts(devices: XmlElement): number {
+  const all = elements(devices);
+  const used = new Set(all.flatMap((device) => addressOf(device)?.bus ?? []));
+  const ports = all.filter((one) => one.name === 'controller' && attribute(one, 'model') === 'pcie-root-port');
+  return ports.filter((port) => !used.has(Number(attribute(port, 'index')))).length;
+}
+
 function completePort(port: XmlElement, taken: Set<string>, portSlots: Set<number>): void {
   if (!hasAddress(port)) {
     const address = nextPortAddress(taken, portSlots);

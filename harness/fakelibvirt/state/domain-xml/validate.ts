@@ -3,8 +3,8 @@ import { isAtLeast } from '../../profiles/profile.ts';
 import { refusal, systemRefusal } from '../../refusal.ts';
 import { attribute, child, elements } from '../xml/tree.ts';
 import type { DomainDefinition } from './definition.ts';
-import { isVirtio } from './devices.ts';
-import { EMULATOR, isSupportedMachine, maxCpus } from './machines.ts';
+import { isVirtio, parseDisk } from './devices.ts';
+import { EMULATOR, isQ35, isSupportedMachine, maxCpus } from './machines.ts';
 
 const EMULATORS = [EMULATOR, '/usr/bin/qemu-system-i386', '/usr/bin/kvm', '/usr/bin/qemu-kvm', '/usr/libexec/qemu-kvm'];
 
@@ -44,8 +44,8 @@ export function validateDefinition(
     if (iommu !== undefined && VIRTIO_OPTION_DEVICES.includes(device.name) && !isVirtio(device)) {
       throw refusal('CONFIG_UNSUPPORTED', 'DOMAIN', 'iommu driver option is only supported for virtio devices');
     }
-    if (device.name === 'rng' && elements(device, 'backend').length !== 1) {
-      throw refusal('XML_ERROR', 'DOMAIN', 'only one RNG backend is supported');
+    if (device.name === 'disk' && parseDisk(device).bus === 'ide' && isQ35(machine)) {
+      throw unsupported('IDE controllers are unsupported for this QEMU binary or machine type');
     }
   }
 }
