@@ -1,0 +1,100 @@
+import { readdir, readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { connect } from '../libvirt/index.ts';
+import { makeTestProgram, type TestProgram } from './test-program.ts';
+
+const uri = process.env.SEV_HARNESS_REAL_URI;
+if (uri === undefined) throw new Error('SEV_HARNESS_REAL_URI is not set: run npm run test:real');
+
+let program: TestProgram;
+beforeAll(async () => {
+  program = await makeTestProgram();
+});
+afterAll(() => program?.[Symbol.asyncDispose]());
+
+interface Moment {
+  readonly event: string;
+  readonly title?: RegExp;
+  readonly afterMs: number;
+}
+
+/** Where a run is when it is killed, in the order of a run. */
+const MOMENTS: readonly [string, Moment][] = [
+  ['when it has its lease and reads the host', { event: 'run-started', afterMs: 100 }],
+  ['before its first scenario', { event: 'host-described', afterMs: 0 }],
+  ['when its scenario opens the host', { event: 'scenario-started', afterMs: 0 }],
+  ['as it asks for the first guest', { event: 'step-started', title: /^start first/, afterMs: 0 }],
+  ['while libvirt starts the first guest', { event: 'step-started', title: /^start first/, afterMs: 60 }],
+  ['while libvirt starts a guest beside another', { event: 'step-started', title: /^start second/, afterMs: 150 }],
+  ['as it kills a guest', { event: 'step-started', title: /^kill first/, afterMs: 0 }],
+  [
+    'while libvirt starts a guest in place of a killed one',
+    { event: 'step-started', title: /^start third/, afterMs: 30 },
+  ],
+  ['as it stops a guest', { event: 'step-started', title: /^stop second/, afterMs: 0 }],
+  ['after its last scenario', { event: 'scenario-finished', afterMs: 0 }],
+];
+
+/** Processes whose command line holds a word of ours. */
+async function processesWith(words: readonly string[]): Promise<string[]> {
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid);
+  const lines = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')));
+  return lines.filter((line) => words.some((word) => line.includes(word))).map((line) => line.replaceAll('\0', ' '));
+}
+
+/** Names of files below the daemon's folders that belong to a run; libvirt's log of a guest is its own, and stays. */
+async function filesOf(runId: string): Promise<string[]> {
+  const folder = path.resolve(process.env.SEV_HARNESS_REAL_SESSION ?? '', '..');
+  const names = await readdir(folder, { recursive: true });
+  return names.filter((name) => name.includes(runId) && !/qemu\/log\/[^/]+\.log$/.test(name));
+}
+
+describe('a run that is killed, and then reap', () => {
+  let removed = 0;
+
+  it.each(MOMENTS)('%s: no domain, file or process of ours is left', async (_, moment) => {
+    const run = program.start(['scenario', '--host', uri, '--report', path.join(program.folder, 'report'), '--json']);
+    let runId = '';
+    for await (const line of createInterface({ input: run.stdout })) {
+      const event = JSON.parse(line) as { type: string; title?: string; run?: { runId: string } };
+      runId = event.run?.runId ?? runId;
+      if (event.type === moment.event && (moment.title?.test(event.title ?? '') ?? true)) break;
+    }
+    await new Promise((resolve) => setTimeout(resolve, moment.afterMs));
+    expect(run.kill('SIGKILL')).toBe(true);
+    expect(await run).toMatchObject({ signal: 'SIGKILL' });
+
+    const reap = await program.start(['reap', '--host', uri, '--json']);
+    expect(reap.stderr).toMatch(/\b0 failed on /);
+    expect(reap.exitCode).toBe(0);
+    const { rows } = JSON.parse(reap.stdout) as { rows: { action: string }[] };
+    removed += rows.filter((row) => row.action === 'removed').length;
+    await using connection = await connect(uri);
+    const left = (await connection.listDomains()).filter((domain) => domain.name.includes(runId));
+    expect(left.map((domain) => domain.name)).toEqual([]);
+    expect(await processesWith([runId, program.folder])).toEqual([]);
+    expect(await filesOf(runId)).toEqual([]);
+    expect(await readdir(program.leases)).toEqual([]);
+    expect(await readdir(program.temporary)).toEqual([]);
+  });
+
+  it('often left something to remove', () => {
+    // A lease each time but for the first moments, and guests.
+    expect(removed).toBeGreaterThan(12);
+  });
+});
+
+describe('a run that is not killed', () => {
+  it('passes and leaves nothing either', async () => {
+    const report = path.join(program.folder, 'report');
+    const run = await program.start(['scenario', '--host', uri, '--report', report]);
+    expect(run.stderr).toContain('plain-guests');
+    expect(run.exitCode).toBe(0);
+    const { runId } = JSON.parse(await readFile(path.join(report, 'run.json'), 'utf8'));
+    expect(await processesWith([`sevh-${runId}`, program.folder])).toEqual([]);
+    expect(await readdir(program.leases)).toEqual([]);
+    expect(await readdir(program.temporary)).toEqual([]);
+  });
+});
