@@ -22,8 +22,14 @@ const PACKAGES = [
   'qemu-utils',
   'ovmf',
   'busybox-static',
+  'gcc',
+  'libc6-dev',
   'socat',
+  'openssh-server',
+  'openssh-client',
 ];
+/** Depends on the kernel for machines of clouds that is current: small, and with the serial console built in. */
+const KERNEL_PACKAGE = 'linux-image-cloud-amd64';
 const USER = 'sevh-lab';
 const READY_WITHIN_MS = 30_000;
 const EXIT_UNUSABLE = 2;
@@ -62,10 +68,27 @@ async function installMissing() {
   say(`installing ${missing.join(' ')}`);
   const apt = $({ env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }, nothrow: true });
   const update = await apt`apt-get update`;
-  const install = await apt`apt-get install -y --no-install-recommends ${missing}`;
+  const install = await withoutStartingServices(() => apt`apt-get install -y --no-install-recommends ${missing}`);
   if (install.exitCode !== 0) {
     console.error(update.stderr + install.stderr);
     refuse(`apt-get could not install ${missing.join(' ')}`);
+  }
+}
+
+/**
+ * The tests start what they need themselves: no package may begin to listen on this machine (Debian's policy-rc.d says so).
+ * @template T @param {() => Promise<T>} install
+ */
+async function withoutStartingServices(install) {
+  const policy = '/usr/sbin/policy-rc.d';
+  const written = await writeFile(policy, '#!/bin/sh\nexit 101\n', { mode: 0o755, flag: 'wx' }).then(
+    () => true,
+    () => false,
+  );
+  try {
+    return await install();
+  } finally {
+    if (written) await rm(policy);
   }
 }
 
@@ -98,6 +121,8 @@ async function startLibvirtd(uid, gid) {
     await mkdir(place(name), { mode: 0o700 });
     await chown(place(name), uid, gid);
   }
+  // Written by the tests, read by QEMU.
+  for (const name of ['kernel', 'images']) await mkdir(place(name), { mode: 0o755 });
   await chown(folder, uid, gid);
   // Without virtlogd a daemon can only let QEMU write its output to a file.
   await writeFile(place('config/libvirt/qemu.conf'), 'stdio_handler = "file"\n', { mode: 0o644 });
@@ -123,7 +148,7 @@ async function startLibvirtd(uid, gid) {
     log = (log + text).slice(-20_000);
   });
   const socket = place('run/libvirt/libvirt-sock');
-  return { folder, child, socket, log: () => log, runtime: place('run') };
+  return { folder, child, socket, log: () => log, runtime: place('run'), place };
 }
 
 /** @typedef {Awaited<ReturnType<typeof startLibvirtd>>} Daemon */
@@ -143,6 +168,27 @@ async function waitUntilReady(daemon, uri) {
   }
   // The first look at QEMU's capabilities takes seconds, and is no part of any test.
   await $`virsh -c ${uri} domcapabilities --virttype qemu`;
+}
+
+/**
+ * A kernel for guests with its modules, unpacked and not installed: installing one would change how this machine boots.
+ * @param {string} folder @returns {Promise<string>} its path
+ */
+async function unpackKernel(folder) {
+  const ask = () => $({ nothrow: true })`apt-cache depends ${KERNEL_PACKAGE}`;
+  let depends = await ask();
+  if (depends.exitCode !== 0) {
+    await $`apt-get update`;
+    depends = await ask();
+  }
+  const name = /Depends: (linux-image-\S+)/.exec(depends.stdout)?.[1];
+  if (name === undefined) throw new Error(`package ${KERNEL_PACKAGE} depends on no kernel:\n${depends.stdout}`);
+  await $({ cwd: folder })`apt-get download ${name}`;
+  const [file] = (await readdir(folder)).filter((one) => one.endsWith('.deb'));
+  await $({ cwd: folder })`dpkg -x ${file} .`;
+  const [kernel] = (await readdir(path.join(folder, 'boot'))).filter((one) => one.startsWith('vmlinuz-'));
+  if (kernel === undefined) throw new Error(`package ${name} holds no kernel`);
+  return path.join(folder, 'boot', kernel);
 }
 
 /** Guests outlive their libvirtd: the ones left are found by their user and our folder, and ended one by one. */
@@ -199,6 +245,8 @@ try {
   exitCode = await run(given.length > 0 ? given : vitest, {
     SEV_HARNESS_REAL_URI: uri,
     SEV_HARNESS_REAL_SESSION: daemon.runtime,
+    SEV_HARNESS_KERNEL: process.env.SEV_HARNESS_KERNEL ?? (await unpackKernel(daemon.place('kernel'))),
+    SEV_HARNESS_IMAGES: daemon.place('images'),
   });
 } catch (error) {
   say(error instanceof Error ? error.message : String(error));

@@ -76,6 +76,17 @@ function buildProgram(finish: (code: number) => void): Command {
         .default(0),
     )
     .option('--allow-destructive', "let firmware-platform make new platform keys (PDH, PEK): owners' sessions end")
+    .addOption(
+      new Option(
+        '--kernel <file>',
+        "kernel of this machine that guests of a real host boot (default: the machine's own)",
+      ).env('SEV_HARNESS_KERNEL'),
+    )
+    .addOption(
+      new Option('--images <dir>', 'folder for guest images (default: /var/tmp/sev-harness-<uid>)').env(
+        'SEV_HARNESS_IMAGES',
+      ),
+    )
     .option('--list', 'list the scenarios and run none')
     .option('--json', 'write run events to stdout, one JSON object a line')
     .addHelpText(

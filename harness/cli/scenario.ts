@@ -34,6 +34,9 @@ export interface ScenarioOptions {
   readonly retry: number;
   readonly timeout?: number;
   readonly wait: number;
+  readonly kernel?: string;
+  readonly images?: string;
+  readonly allowDestructive?: boolean;
   readonly list?: boolean;
   readonly json?: boolean;
 }
@@ -81,6 +84,8 @@ export async function scenarioVerb(ids: readonly string[], options: ScenarioOpti
     startedAtMs,
     reportDir: report.path,
     timeoutMs: options.timeout === undefined ? undefined : options.timeout * 1000,
+    image: { kernel: options.kernel, folder: options.images },
+    allowDestructive: options.allowDestructive === true,
   };
   let lease: HeldLease | undefined;
   try {
