@@ -17,6 +17,7 @@ const MEMORY_VIRTUAL = 1;
 const MEMORY_PHYSICAL = 2;
 const MONITOR_COMMAND_HMP = 1;
 const CONSOLE_FORCE = 1;
+const DUMP_MEMORY_ONLY = 16;
 const NO_ID = -1;
 /** REMOTE_DOMAIN_MEMORY_PEEK_BUFFER_MAX. */
 const MEMORY_PEEK_MAX_BYTES = 4194304;
@@ -163,6 +164,11 @@ export class Domain {
     const flags = options.physical === false ? MEMORY_VIRTUAL : MEMORY_PHYSICAL;
     const args = { offset: BigInt(offset), size, flags };
     return (await this.#call('domainMemoryPeek', args, 'read memory of')).buffer;
+  }
+
+  /** Writes the guest's memory into an ELF file of the host, as the host sees it; the guest stands still meanwhile. */
+  async coreDump(path: string): Promise<void> {
+    await this.#call('domainCoreDump', { to: path, flags: DUMP_MEMORY_ONLY }, 'dump the memory of');
   }
 
   /** Connects to the first serial console, or to the device of that alias; `force` takes it from whoever has it. */

@@ -1,6 +1,7 @@
 import type { ProfileName } from '../profiles/index.ts';
 import { LAUNCH_FAULTS } from './launch-faults.ts';
 import { LIFECYCLE_FAULTS } from './lifecycle-faults.ts';
+import { MEMORY_READING_FAULTS } from './memory-faults.ts';
 
 /** What must go red when this fault is on, and nothing else: ids of checks, and `!CODE` for an error that ends the scenario. */
 export interface FaultExpectation {
@@ -270,6 +271,7 @@ const FAULTS = {
   },
   ...LAUNCH_FAULTS,
   ...LIFECYCLE_FAULTS,
+  ...MEMORY_READING_FAULTS,
 } as const satisfies Record<string, FaultEntry>;
 
 export type FaultId = keyof typeof FAULTS;

@@ -1,5 +1,4 @@
 import { FIRMWARE_FAULTS as FIRMWARE } from '../firmware/faults.ts';
-import { MEMORY_FAULTS as MEMORY } from '../memory/faults.ts';
 import type { FaultEntry } from './catalogue.ts';
 
 /** What every measurement shows that was made by a wrong formula. */
@@ -110,25 +109,6 @@ export const LAUNCH_FAULTS = {
   'secret-misplaced': {
     breaks: 'QEMU puts an injected secret 16 bytes behind the place that was asked for',
     expected: [{ scenario: 'launch-secret', checks: ['arrives'] }],
-  },
-  'memory-in-clear': {
-    breaks: MEMORY['memory-in-clear'],
-    expected: [
-      { scenario: 'launch-secret', checks: ['hidden'] },
-      { scenario: 'memory-encryption', checks: ['private-pages-hide', 'addresses-differ', 'guests-differ'] },
-    ],
-  },
-  'memory-without-tweak': {
-    breaks: MEMORY['memory-without-tweak'],
-    expected: [{ scenario: 'memory-encryption', checks: ['addresses-differ'] }],
-  },
-  'shared-page-encrypted': {
-    breaks: MEMORY['shared-page-encrypted'],
-    expected: [{ scenario: 'memory-encryption', checks: ['shared-pages-show'] }],
-  },
-  'memory-reads-zero': {
-    breaks: 'reading the memory of a guest without encryption gives zeros',
-    expected: [{ scenario: 'memory-encryption', checks: ['plain-guest-shows'] }],
   },
   'save-allowed': {
     breaks: 'the memory of an encrypted guest is saved like that of any other',

@@ -4,6 +4,8 @@ import type { MemoryFaults } from './faults.ts';
 import { AddressTweak, BLOCK_BYTES, type TweakConstants } from './tweak.ts';
 
 const KEY_BYTES = 16;
+/** Of the fault that masks instead of encrypting. */
+const MASK = 0x5a;
 /** Enough to keep the cost per call small without holding a second copy of a large range. */
 const BATCH_BYTES = 256 * 1024;
 
@@ -79,6 +81,7 @@ export class MemoryController {
 
   #transformBatch(cipher: Cipher | Decipher, address: number, input: Uint8Array): Uint8Array {
     if (this.#faults.has('memory-in-clear')) return input;
+    if (this.#faults.has('memory-masked')) return input.map((byte) => byte ^ MASK);
     if (this.#faults.has('memory-without-tweak')) return cipher.update(input);
     const before = new Int32Array(new Uint8Array(input).buffer);
     this.#tweak.apply(before, address);

@@ -30,10 +30,10 @@ export class Dram {
     return address;
   }
 
-  /** Gives a range back; its contents are gone. */
-  release(address: number, bytes: number): void {
+  /** Gives a range back. Its contents are gone, as the kernel clears memory before it hands it on, unless a fault keeps them. */
+  release(address: number, bytes: number, { keepsContents = false } = {}): void {
     const size = Math.ceil(bytes / PAGE_BYTES) * PAGE_BYTES;
-    for (const page of this.#touchedIn(address, size)) this.#pages.delete(page);
+    if (!keepsContents) for (const page of this.#touchedIn(address, size)) this.#pages.delete(page);
     this.#free.set(size, [...(this.#free.get(size) ?? []), address]);
   }
 

@@ -105,8 +105,18 @@ export class GuestRam implements Disposable {
   /** Gives the DRAM back to the host; the contents are gone. */
   [Symbol.dispose](): void {
     if (this.#isReleased) return;
+    const isDecrypted = this.#decryptLeftovers();
     this.#isReleased = true;
-    this.#memory.dram.release(this.systemAddress, this.sizeBytes);
+    const keepsContents = isDecrypted || this.#faults.has('freed-memory-survives');
+    this.#memory.dram.release(this.systemAddress, this.sizeBytes, { keepsContents });
+  }
+
+  /** What a key that outlives its guest does to the memory that the guest leaves; false without that fault. */
+  #decryptLeftovers(): boolean {
+    if (this.asid === undefined || !this.#faults.has('memory-key-survives')) return false;
+    for (const { guestAddress, bytes } of this.hostPages())
+      this.hostWrite(guestAddress, this.read(guestAddress, bytes.length));
+    return true;
   }
 
   /** The slot that encrypts a page, or `undefined` where it is stored as it is. */

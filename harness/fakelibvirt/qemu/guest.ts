@@ -97,25 +97,51 @@ export class GuestMachine implements Disposable {
     return kvm.secret(sev, { header, data, address: ram.systemAddress + guestAddress });
   }
 
+  get isEncrypted(): boolean {
+    return this.#parts.sev?.handle !== undefined;
+  }
+
+  get ramBytes(): number {
+    return this.#parts.memoryKiB * 1024;
+  }
+
+  /** Addresses of the pages of RAM that hold something, ascending; the others read as zeros. */
+  *touchedPages(): Generator<number> {
+    for (const { guestAddress } of this.#load().ram.hostPages()) yield guestAddress;
+  }
+
   /** Guest-physical memory as the host sees it; zeros where there is neither RAM nor flash. */
   hostRead(address: number, length: number): Uint8Array {
-    const whole = new Uint8Array(length);
-    if (this.#parts.sev === undefined && this.#parts.faults.readsZero()) return whole;
-    const { ram, flash } = this.#load();
-    const copy = (region: GuestRam, base: number) => {
-      const from = Math.max(address, base);
-      const to = Math.min(address + length, base + region.sizeBytes);
-      if (from < to) whole.set(region.hostRead(from - base, to - from), from - address);
-    };
-    copy(ram, 0);
-    if (flash) copy(flash, FLASH_END - flash.sizeBytes);
-    return whole;
+    if (!this.isEncrypted && this.#parts.faults.readsZero()) return new Uint8Array(length);
+    return this.#read(address, length, (region, at, count) => region.hostRead(at, count));
+  }
+
+  /** The same memory as the guest itself sees it: what no host gets, except through a fault. */
+  clearRead(address: number, length: number): Uint8Array {
+    return this.#read(address, length, (region, at, count) => region.read(at, count));
   }
 
   [Symbol.dispose](): void {
     this.#isGone = true;
     for (const region of this.#loaded?.regions ?? []) region[Symbol.dispose]();
     this.#loaded = undefined;
+  }
+
+  #read(
+    address: number,
+    length: number,
+    readRegion: (region: GuestRam, at: number, count: number) => Uint8Array,
+  ): Uint8Array {
+    const whole = new Uint8Array(length);
+    const { ram, flash } = this.#load();
+    const copy = (region: GuestRam, base: number) => {
+      const from = Math.max(address, base);
+      const to = Math.min(address + length, base + region.sizeBytes);
+      if (from < to) whole.set(readRegion(region, from - base, to - from), from - address);
+    };
+    copy(ram, 0);
+    if (flash) copy(flash, FLASH_END - flash.sizeBytes);
+    return whole;
   }
 
   #load() {

@@ -1,3 +1,5 @@
+import { readByWay } from '../memory/reading-ways.ts';
+import { SparseFile } from '../memory/sparse-file.ts';
 import { canCreateFile } from '../state/host-paths.ts';
 import type { Machine } from '../state/machine.ts';
 import type { GuestMachine } from './guest.ts';
@@ -13,7 +15,7 @@ export function savePhysicalMemory(
 ): string | undefined {
   if (!canCreateFile(path)) return `Could not open '${path}': No such file or directory`;
   if (!(size >= 0 && size <= MAX_DUMP_BYTES)) return 'No space left on device';
-  machine.dumps.set(path, guest.hostRead(address, size));
+  machine.dumps.set(path, SparseFile.of(readByWay(machine, guest, 'pmemsave', address, size)));
   return undefined;
 }
 
