@@ -7,9 +7,9 @@ const dropped = new WeakSet<object>();
  * ASIDs are taken; the connection is closed without an answer.
  */
 export function dropsConnectionNow({ machine, connection }: Call): boolean {
-  if (!machine.has('connection-drops-in-mid-fill') || dropped.has(machine)) return false;
   const { first, last } = machine.kvm.allocator.ranges.sev;
   if (machine.kvm.misc.current('sev') < Math.floor((last - first + 1) / 2)) return false;
+  if (!machine.has('connection-drops-in-mid-fill') || dropped.has(machine)) return false;
   dropped.add(machine);
   connection.close('fault connection-drops-in-mid-fill');
   return true;

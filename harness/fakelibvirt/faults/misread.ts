@@ -1,12 +1,18 @@
+import { cBitPosition } from '../profiles/profile.ts';
+import { REPORTED_REDUCED_PHYS_BITS } from '../qemu/launch.ts';
 import type { DomainDefinition } from '../state/domain-xml/definition.ts';
+import { requiresEs } from '../state/domain-xml/launch-security.ts';
 import type { Machine } from '../state/machine.ts';
+
+const OTHER_TYPE = /(<launchSecurity\b[^>]*?\btype=)(['"])(?!sev\2|sev-snp\2)[^'"]*\2/;
 
 /** What a host reads where it does not look: faults of libvirt's parser. */
 export function misreadDomain(machine: Machine, xml: string): string {
   let read = xml;
-  if (machine.has('launch-security-type-unchecked'))
-    read = read.replace(/(<launchSecurity\b[^>]*?\btype=)(['"])(?!sev\2|sev-snp\2)[^'"]*\2/, '$1$2sev$2');
-  if (machine.has('policy-optional') && !/<policy>/.test(read))
+  if (OTHER_TYPE.test(read) && machine.has('launch-security-type-unchecked'))
+    read = read.replace(OTHER_TYPE, '$1$2sev$2');
+  const lacksPolicy = read.includes('</launchSecurity>') && !read.includes('<policy>');
+  if (lacksPolicy && machine.has('policy-optional'))
     read = read.replace('</launchSecurity>', '<policy>0x0003</policy></launchSecurity>');
   return read;
 }
@@ -26,13 +32,16 @@ const POLICY_ES = 1 << 2;
 export function uncheckedLaunch(machine: Machine, definition: DomainDefinition): DomainDefinition {
   const security = definition.launchSecurity;
   if (security?.type !== 'sev') return definition;
+  const { cbitpos, reducedPhysBits } = security;
+  const isCbitposWrong = cbitpos !== undefined && cbitpos !== cBitPosition(machine.profile.memoryEncryption);
+  const isReductionWrong = reducedPhysBits !== undefined && reducedPhysBits !== REPORTED_REDUCED_PHYS_BITS;
   return {
     ...definition,
     launchSecurity: {
       ...security,
-      ...(machine.has('cbitpos-unchecked') ? { cbitpos: undefined } : {}),
-      ...(machine.has('reduced-phys-bits-unchecked') ? { reducedPhysBits: undefined } : {}),
-      ...(machine.has('es-policy-ignored') ? { policy: security.policy & ~POLICY_ES } : {}),
+      ...(isCbitposWrong && machine.has('cbitpos-unchecked') ? { cbitpos: undefined } : {}),
+      ...(isReductionWrong && machine.has('reduced-phys-bits-unchecked') ? { reducedPhysBits: undefined } : {}),
+      ...(requiresEs(security) && machine.has('es-policy-ignored') ? { policy: security.policy & ~POLICY_ES } : {}),
     },
   };
 }

@@ -39,7 +39,7 @@ export function openGuest(
     handle,
     policy,
     state,
-    keys: core.hasFault('session-ignored') ? NO_KEYS : keys,
+    keys: keys !== NO_KEYS && core.hasFault('session-ignored') ? NO_KEYS : keys,
     memoryKey: shared?.memoryKey ?? core.random(MEMORY_KEY_BYTES),
     digest: new LaunchDigest(core.faults),
     asid: undefined,

@@ -73,8 +73,9 @@ function openContext(definition: DomainDefinition, host: LaunchHost): ContextRes
   const begun = kvm.init(requiresEs(security) ? 'sev_es' : 'sev');
   if (!begun.ok) return initFailure(begun, voice);
   const given = material(security);
-  const spoilt = given && { ...given, session: given.session.map((byte) => byte ^ 0xff) };
-  const started = kvm.launchStart(begun.vm, security.policy, host.has('sessions-refused') ? spoilt : given);
+  const isSpoilt = given !== undefined && host.has('sessions-refused');
+  const taken = isSpoilt ? { ...given, session: given.session.map((byte) => byte ^ 0xff) } : given;
+  const started = kvm.launchStart(begun.vm, security.policy, taken);
   if (started.status === SEV_STATUS.SUCCESS) return { ok: true, sev: started.vm };
   // The process exits: KVM's release path runs as for any failed launch.
   kvm.destroy(started.vm, 'failed-launch');
