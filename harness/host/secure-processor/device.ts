@@ -68,6 +68,8 @@ export interface PlatformStatus {
   readonly api: string;
   readonly build: number;
   readonly state: PlatformState | 'unknown';
+  /** The firmware was started with SEV-ES. */
+  readonly isEsEnabled: boolean;
   /** An owner has imported a certificate: PEK_GEN would end that. */
   readonly isExternallyOwned: boolean;
   readonly guestCount: number;
@@ -75,6 +77,8 @@ export interface PlatformStatus {
 
 const STATES: readonly PlatformState[] = ['UNINIT', 'INIT', 'WORKING'];
 const OWNED = 1;
+/** SEV_STATUS_FLAGS_CONFIG_ES */
+const CONFIG_ES = 0x100;
 
 export function parsePlatformStatus(bytes: Uint8Array): PlatformStatus {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -82,9 +86,18 @@ export function parsePlatformStatus(bytes: Uint8Array): PlatformStatus {
     api: `${view.getUint8(0)}.${view.getUint8(1)}`,
     build: view.getUint8(7),
     state: STATES[view.getUint8(2)] ?? 'unknown',
+    isEsEnabled: (view.getUint32(3, true) & CONFIG_ES) !== 0,
     isExternallyOwned: (view.getUint32(3, true) & OWNED) !== 0,
     guestCount: view.getUint32(8, true),
   };
+}
+
+/** PLATFORM_STATUS, or why nobody could ask for it. */
+export async function readPlatformStatus(host: Host): Promise<PlatformStatus | { readonly because: string }> {
+  const answers = await issueCommands(host, [{ command: 'PLATFORM_STATUS' }]);
+  if ('because' in answers) return answers;
+  const [bytes] = answers[0]?.outputs ?? [];
+  return bytes === undefined ? { because: 'PLATFORM_STATUS failed' } : parsePlatformStatus(bytes);
 }
 
 /** What SNP_PLATFORM_STATUS says of a host with SEV-SNP on (linux/psp-sev.h, struct sev_user_data_snp_status). */
