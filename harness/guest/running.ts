@@ -47,6 +47,7 @@ export interface LaunchOptions {
   readonly isBootMeasured?: boolean;
   /** Another guest firmware than the one that is picked from what the host offers. */
   readonly loader?: string;
+  readonly virtio?: GuestSpec['virtio'];
   /** Leave the guest where its vCPUs have not run: measured, and ready for a secret. */
   readonly isPaused?: boolean;
 }
@@ -115,8 +116,8 @@ export class GuestLauncher {
   }
 
   /** The XML of a guest that this run owns, for scenarios that define before they start. */
-  define(kind: GuestKind, role: string): { name: string; xml: string } {
-    const spec = this.#spec(kind, role, {});
+  define(kind: GuestKind, role: string, options: LaunchOptions = {}): { name: string; xml: string } {
+    const spec = this.#spec(kind, role, options);
     this.#context.cleanup.push(`undefine guest ${spec.name}`, () => this.#undefineQuietly(spec.name));
     return { name: spec.name, xml: guestXml(spec, this.#context.facts, this.#context.settings.owner) };
   }
@@ -138,8 +139,11 @@ export class GuestLauncher {
       ...(options.session === undefined ? {} : { session: options.session }),
       ...(options.policy === undefined ? {} : { policy: options.policy }),
       ...(options.boot === undefined ? {} : { boot: options.boot }),
+      ...(options.virtio === undefined ? {} : { virtio: options.virtio }),
       ...(options.isBootMeasured === undefined ? {} : { isBootMeasured: options.isBootMeasured }),
       ...(options.loader === undefined ? {} : { loader: options.loader }),
+      ...(options.memoryLimit === undefined ? {} : { memoryLimit: options.memoryLimit }),
+      ...(options.devices === undefined ? {} : { devices: options.devices }),
     };
   }
 

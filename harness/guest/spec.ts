@@ -18,6 +18,19 @@ export interface GuestSpec {
   readonly isBootMeasured?: boolean;
   /** Another guest firmware than the one that is picked from what the host offers. */
   readonly loader?: string;
+  /** What lets QEMU pin the guest's memory; when absent encrypted guests are locked and plain ones are not limited. */
+  readonly memoryLimit?: 'locked' | 'none' | { readonly hardLimitMiB: number };
+  readonly virtio?: VirtioDevices;
+  /** Devices besides those of every guest: libvirt's `<devices>`, attributes with an `@`. */
+  readonly devices?: Readonly<Record<string, unknown>>;
+}
+
+/** What the agent works with, beside the random number generator of every guest. */
+export interface VirtioDevices {
+  /** A console whose output nobody keeps: what the guest writes to it goes through the memory of a device. */
+  readonly hasConsole?: boolean;
+  /** A raw image on the host, read only, so that several guests can have it. */
+  readonly disk?: string;
 }
 
 /** nova's policy: NODBG, NOKS, DOMAIN and SEV ("which equates to 0x0033"); SEV-ES adds its bit. */
@@ -36,7 +49,6 @@ const builder = new XMLBuilder({
  */
 export function guestXml(spec: GuestSpec, facts: SevFacts, owner: Owner): string {
   const encrypted = spec.kind !== 'plain';
-  const virtio = { '@model': 'virtio', ...(encrypted ? { driver: { '@iommu': 'on' } } : {}) };
   const loader = spec.loader ?? pickLoader(facts.loaders);
   return builder.build({
     domain: {
@@ -44,7 +56,7 @@ export function guestXml(spec: GuestSpec, facts: SevFacts, owner: Owner): string
       name: spec.name,
       metadata: { 'sevh:run': ownerAttributes(owner) },
       memory: { '@unit': 'MiB', '#text': spec.memoryMiB },
-      ...(encrypted ? { memoryBacking: { locked: {} } } : {}),
+      ...memoryLimit(spec.memoryLimit ?? (encrypted ? 'locked' : 'none')),
       vcpu: 1,
       os: {
         type: { '@arch': 'x86_64', '@machine': 'q35', '#text': 'hvm' },
@@ -61,11 +73,45 @@ export function guestXml(spec: GuestSpec, facts: SevFacts, owner: Owner): string
       devices: {
         serial: { '@type': 'pty' },
         memballoon: { '@model': 'none' },
-        rng: { ...virtio, backend: { '@model': 'random', '#text': '/dev/urandom' } },
+        ...virtioDevices(spec.virtio ?? {}, encrypted ? { '@iommu': 'on' } : undefined),
+        ...spec.devices,
       },
       ...(encrypted ? { launchSecurity: launchSecurity(spec, facts) } : {}),
     },
   });
+}
+
+function virtioDevices({ disk, hasConsole }: VirtioDevices, options: { '@iommu': 'on' } | undefined) {
+  const driver = options === undefined ? {} : { driver: options };
+  return {
+    rng: { '@model': 'virtio', ...driver, backend: { '@model': 'random', '#text': '/dev/urandom' } },
+    ...(hasConsole
+      ? {
+          controller: { '@type': 'virtio-serial', '@index': 0, ...driver },
+          console: [
+            { '@type': 'pty', target: { '@type': 'serial' } },
+            { '@type': 'null', target: { '@type': 'virtio' } },
+          ],
+        }
+      : {}),
+    ...(disk === undefined
+      ? {}
+      : {
+          disk: {
+            '@type': 'file',
+            driver: { '@name': 'qemu', '@type': 'raw', ...options },
+            source: { '@file': disk },
+            target: { '@dev': 'vda', '@bus': 'virtio' },
+            readonly: {},
+          },
+        }),
+  };
+}
+
+function memoryLimit(limit: NonNullable<GuestSpec['memoryLimit']>) {
+  if (limit === 'none') return {};
+  if (limit === 'locked') return { memoryBacking: { locked: {} } };
+  return { memtune: { hard_limit: { '@unit': 'MiB', '#text': limit.hardLimitMiB } } };
 }
 
 function launchSecurity(spec: GuestSpec & { kind: GuestKind }, facts: SevFacts) {
