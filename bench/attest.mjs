@@ -29,7 +29,7 @@ const SAMPLES = 7;
 const STOCK = '/usr/bin/virt-qemu-sev-validate';
 const PYTHON = '/usr/bin/python3';
 const OVMF = '/usr/share/ovmf/OVMF.fd';
-const main = fileURLToPath(new URL('../dist/harness/cli/main.js', import.meta.url));
+const main = fileURLToPath(new URL('../dist/harness/cli/main.cjs', import.meta.url));
 /** Extra certificate authorities are parsed by every Node process before it begins; no Python tool does that. */
 const { NODE_EXTRA_CA_CERTS: _ignored, ...environment } = process.env;
 

@@ -16,7 +16,9 @@ const ATTEST_ROOMS = ['core', 'attestation', 'harness/cli', 'harness/libvirt', '
 export async function rerunWithFreshBuild(verb: string | undefined): Promise<number | undefined> {
   if (process.env.SEV_HARNESS_REBUILT === '1') return undefined;
   const root = path.resolve(import.meta.dirname, '../../..');
-  const stamp = path.join(root, 'dist/.tsbuildinfo');
+  // The bundle is written after the compiler's stamp, and alone it may be missing or old.
+  const isBundle = import.meta.filename.endsWith('.cjs');
+  const stamp = isBundle ? import.meta.filename : path.join(root, 'dist/.tsbuildinfo');
   if (!existsSync(path.join(root, 'tsconfig.build.json')) || !existsSync(stamp)) return undefined;
   const rooms = verb === 'attest' ? ATTEST_ROOMS : ROOMS;
   if (newestSourceMs(root, rooms) <= statSync(stamp).mtimeMs) return undefined;

@@ -1,5 +1,6 @@
 import { errorText, SevHarnessError } from '../../core/errors.ts';
 import { createPaint, wantsColour } from '../../reports/terminal/paint.ts';
+import { harnessError } from '../errors.ts';
 
 /** Exit codes of every verb. */
 export const EXIT = { ok: 0, product: 1, broken: 2, usage: 3 } as const;
@@ -21,6 +22,17 @@ export function printError(error: unknown): void {
   process.stderr.write(`${paint.red('error:')} unexpected: ${oneLine(errorText(error))}\n`);
   if (error instanceof Error && process.env.SEV_HARNESS_DEBUG === '1') process.stderr.write(`${error.stack}\n`);
   else process.stderr.write('  This is a defect of sev-harness. SEV_HARNESS_DEBUG=1 shows where it happened.\n');
+}
+
+/** A reader that has seen enough (`| head`) is no error; a full disk ends the process with one line and exit code 2. */
+export function guardOutput(stream: NodeJS.WriteStream): NodeJS.WriteStream {
+  return stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') return;
+    printError(
+      harnessError('OUTPUT_UNWRITABLE', `standard output cannot be written: ${errorText(error)}`, { cause: error }),
+    );
+    process.exit(EXIT.broken);
+  });
 }
 
 export function say(line: string): void {

@@ -1,20 +1,25 @@
-import { createRequire } from 'node:module';
 import { wantsColour } from '../../../reports/terminal/paint.ts';
+import { guardOutput } from '../output.ts';
 import type { AttestIo } from './io.ts';
 
 /** The real world; whatever takes time to load is loaded when it is used. */
 export function processIo(): AttestIo {
-  const { env, stdout, stderr } = process;
+  const { env } = process;
+  let stdout: NodeJS.WriteStream | undefined;
   return {
-    out: (text) => stdout.write(text),
-    err: (text) => stderr.write(text),
-    isColoured: wantsColour(stdout.isTTY === true, env),
-    showsProgress: stderr.isTTY === true,
-    env,
-    random: (length) => {
-      const { randomBytes } = createRequire(import.meta.url)('node:crypto') as typeof import('node:crypto');
-      return randomBytes(length);
+    out: (text) => {
+      stdout ??= guardOutput(process.stdout);
+      stdout.write(text);
     },
+    err: (text) => process.stderr.write(text),
+    get isColoured() {
+      return wantsColour(process.stdout.isTTY === true, env);
+    },
+    get showsProgress() {
+      return process.stderr.isTTY === true;
+    },
+    env,
+    random: (length) => process.getBuiltinModule('node:crypto').randomBytes(length),
     download: async (url) => (await import('./download.ts')).downloadFile(url),
     connect: async (uri) => (await import('../../libvirt/index.ts')).connect(uri),
     hostname: async () => (await import('node:os')).hostname(),

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { forgeCase } from './testing/forged-case.ts';
 
 /** The compiled program, as users run it. `npm test` builds first. */
-const main = path.resolve(import.meta.dirname, '../../../dist/harness/cli/main.js');
+const main = path.resolve(import.meta.dirname, '../../../dist/harness/cli/main.cjs');
 let folder: string;
 
 beforeAll(() => {
@@ -24,6 +24,29 @@ async function attest(words: readonly string[]) {
   });
   return { code: result.exitCode, stdout: result.stdout, stderr: result.stderr };
 }
+
+describe('standard output', () => {
+  it('that nobody reads to its end is no error', async () => {
+    const { exitCode, stderr } = await execa(
+      'bash',
+      ['-c', 'set -o pipefail; "$0" "$1" attest policy 0x33 | true', process.execPath, main],
+      { reject: false },
+    );
+    expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });
+  });
+
+  it.runIf(existsSync('/dev/full'))('that is full is one line and exit code 2, never a verdict', async () => {
+    const { exitCode, stderr } = await execa(
+      'sh',
+      ['-c', '"$0" "$1" attest policy 3 >/dev/full', process.execPath, main],
+      {
+        reject: false,
+      },
+    );
+    expect(exitCode).toBe(2);
+    expect(stderr).toMatch(/^error: standard output cannot be written: ENOSPC.* \[OUTPUT_UNWRITABLE\]$/);
+  });
+});
 
 describe('bad input is one clear line and the right exit code', () => {
   it.each<[string, string[], number, RegExp]>([

@@ -1,4 +1,3 @@
-import { execa } from 'execa';
 import { errorText } from '../../../core/errors.ts';
 import { libvirtError } from '../errors.ts';
 import type { Transport } from './transport.ts';
@@ -62,6 +61,8 @@ function quote(text: string): string {
 
 /** Starts ssh and speaks through it. What ssh prints ends up in the error text when the connection ends. */
 export async function connectSsh(target: Ssh, options: { readOnly: boolean; signal: AbortSignal }): Promise<Transport> {
+  // Loaded here: only ssh needs it, and it takes as long to load as all the rest of the client.
+  const { execa } = await import('execa');
   const command = target.command ?? 'ssh';
   const child = execa(command, sshArguments(target, options.readOnly), {
     buffer: false,
