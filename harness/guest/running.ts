@@ -50,6 +50,13 @@ export interface LaunchOptions {
   readonly virtio?: GuestSpec['virtio'];
   /** Leave the guest where its vCPUs have not run: measured, and ready for a secret. */
   readonly isPaused?: boolean;
+  readonly memoryLimit?: GuestSpec['memoryLimit'];
+  readonly devices?: GuestSpec['devices'];
+}
+
+/** What of a scenario's context launching needs. */
+export interface LaunchContext extends Pick<ScenarioContext, 'host' | 'facts' | 'signal' | 'cleanup' | 'nowMs'> {
+  readonly settings: Pick<ScenarioContext['settings'], 'owner'>;
 }
 
 const DEFAULT_MEMORY_MIB = 256;
@@ -60,7 +67,7 @@ const OFF_POLL_MS = 20;
 
 /** Launches guests, keeps the slot timeline, and sees to it that none outlives its scenario. */
 export class GuestLauncher {
-  readonly #context: ScenarioContext;
+  readonly #context: LaunchContext;
   readonly #bars = new Map<
     string,
     { pool: string; startMs: number; endMs: number | null; end?: 'stopped' | 'killed' }
@@ -68,7 +75,7 @@ export class GuestLauncher {
   readonly #refusals: { name: string; pool: string; atMs: number; text: string }[] = [];
   #serial = 0;
 
-  constructor(context: ScenarioContext) {
+  constructor(context: LaunchContext) {
     this.#context = context;
   }
 
