@@ -201,6 +201,11 @@ export class LibvirtConnection implements AsyncDisposable {
     return this.#lifecycle.subscribe(listener);
   }
 
+  /** Tells of each guest that was reset or rebooted itself, by uuid, from now on; returns what stops it. */
+  onReboot(listener: (uuid: string) => void): Promise<() => Promise<void>> {
+    return this.#lifecycle.subscribeToReboots(listener);
+  }
+
   /** Runs `listener` once, when the connection ends: with the reason, or with `undefined` when we closed it. */
   onClose(listener: (reason: SevHarnessError | undefined) => void): void {
     this.#rpc.onClose(listener);

@@ -18,6 +18,8 @@ const MEMORY_PHYSICAL = 2;
 const MONITOR_COMMAND_HMP = 1;
 const CONSOLE_FORCE = 1;
 const DUMP_MEMORY_ONLY = 16;
+const AFFECT_LIVE = 1;
+const AFFECT_CONFIG = 2;
 const NO_ID = -1;
 /** REMOTE_DOMAIN_MEMORY_PEEK_BUFFER_MAX. */
 const MEMORY_PEEK_MAX_BYTES = 4194304;
@@ -202,8 +204,10 @@ export class Domain {
     return typedParamRecord(params);
   }
 
-  async attachDevice(xml: string): Promise<void> {
-    await this.#call('domainAttachDevice', { xml }, 'attach a device to');
+  /** Plugs a device into the running guest, or adds it to what the next start has. */
+  async attachDevice(xml: string, where: 'live' | 'config' = 'live'): Promise<void> {
+    const flags = where === 'live' ? AFFECT_LIVE : AFFECT_CONFIG;
+    await this.#call('domainAttachDeviceFlags', { xml, flags }, 'attach a device to');
   }
 
   /** Stops the guest and keeps its memory in a file on the host. */

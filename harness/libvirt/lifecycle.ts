@@ -12,13 +12,14 @@ export interface LifecycleEvent {
 
 export type LifecycleListener = (event: LifecycleEvent) => void;
 
-/** VIR_DOMAIN_EVENT_ID_LIFECYCLE. */
-const EVENT_ID_LIFECYCLE = 0;
+/** VIR_DOMAIN_EVENT_ID_* */
+const EVENT_ID = { lifecycle: 0, reboot: 1 } as const;
 
 /** Lifecycle events of a connection: one registration at the daemon for each subscriber. */
 export class LifecycleEvents {
   readonly #rpc: RpcConnection;
   readonly #listeners = new Map<number, LifecycleListener>();
+  readonly #rebootListeners = new Map<number, (uuid: string) => void>();
 
   constructor(rpc: RpcConnection) {
     this.#rpc = rpc;
@@ -30,20 +31,36 @@ export class LifecycleEvents {
       const { uuid, id } = dom;
       listener({ domain: { name: dom.name, uuid, id }, event: name, detail: lifecycleDetail(name, detail) });
     });
+    rpc.onEvent(remoteEvents.domainEventCallbackReboot, ({ callbackID, dom }) => {
+      this.#rebootListeners.get(callbackID)?.(dom.uuid);
+    });
   }
 
-  async subscribe(listener: LifecycleListener): Promise<() => Promise<void>> {
-    const args = { eventID: EVENT_ID_LIFECYCLE, dom: null };
+  subscribe(listener: LifecycleListener): Promise<() => Promise<void>> {
+    return this.#register(EVENT_ID.lifecycle, 'lifecycle events', this.#listeners, listener);
+  }
+
+  /** Tells of each guest that was reset or rebooted itself, by uuid; QEMU may say it more than once. */
+  subscribeToReboots(listener: (uuid: string) => void): Promise<() => Promise<void>> {
+    return this.#register(EVENT_ID.reboot, 'reboots', this.#rebootListeners, listener);
+  }
+
+  async #register<L>(
+    eventID: number,
+    things: string,
+    listeners: Map<number, L>,
+    listener: L,
+  ): Promise<() => Promise<void>> {
     const { callbackID } = await this.#rpc.call(
       remoteProcedures.connectDomainEventCallbackRegisterAny,
-      args,
-      { what: 'listen for lifecycle events' },
+      { eventID, dom: null },
+      { what: `listen for ${things}` },
       // Events may follow in the same packet as the answer.
-      (ret) => this.#listeners.set(ret.callbackID, listener),
+      (ret) => listeners.set(ret.callbackID, listener),
     );
     return async () => {
-      if (!this.#listeners.delete(callbackID) || !this.#rpc.isOpen) return;
-      const what = 'stop listening for lifecycle events';
+      if (!listeners.delete(callbackID) || !this.#rpc.isOpen) return;
+      const what = `stop listening for ${things}`;
       await this.#rpc.call(remoteProcedures.connectDomainEventCallbackDeregisterAny, { callbackID }, { what });
     };
   }
