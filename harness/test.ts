@@ -1,6 +1,6 @@
 /** Everything that a scenario may use; it imports nothing else. */
 
-export { buildSecretTable, Secret } from '../attestation/index.ts';
+export { buildSecretTable, formatSevPolicy, Secret } from '../attestation/index.ts';
 export { fromBase64, toBase64, toHex } from '../core/bytes.ts';
 export { SLOT_TIMELINE_TYPE } from '../reports/model/run.ts';
 export { lintDomain } from './conformance/lint.ts';
@@ -15,12 +15,23 @@ export {
   launchAttestedOrFail,
   readClaims,
   readGuestFirmware,
+  readOtherGuestFirmware,
   sealFor,
   secretAddress,
 } from './guest/attested.ts';
+export { type AgentRequest, agentLaunch, type Workload } from './guest/boot.ts';
+export type { GuestEvent, MemoryRun } from './guest/console/events.ts';
 export { GuestConsole } from './guest/console/follow.ts';
 export { readConsole } from './guest/console-lines.ts';
-export { createOwnerSession, type Platform, readPlatform } from './guest/platform.ts';
+export {
+  type BootBlob,
+  bootAndWatch,
+  type DirectBoot,
+  findBootFiles,
+  measuredBootDigest,
+  swapBlob,
+} from './guest/direct-boot.ts';
+export { createOwnerSession, type Platform, readPlatform, sessionText } from './guest/platform.ts';
 export {
   allowsDebug,
   demandsEs,
@@ -29,9 +40,26 @@ export {
   RESERVED_POLICIES,
   sessionForPolicy,
 } from './guest/policies.ts';
+export {
+  bareTable,
+  DEBUG_PATTERN_HEX,
+  debugText,
+  matrixTable,
+  type PolicyRow,
+  reportText,
+  rowText,
+  toldText,
+  tryPolicy,
+} from './guest/policy-trial.ts';
 export { GuestLauncher, type RunningGuest } from './guest/running.ts';
 export { randomBytesHex, sha256Hex, shortcutsOf } from './guest/shortcuts.ts';
 export { countRunning, fillSlots, launchEach, stopAll } from './guest/slot-guests.ts';
 export { answerOf, type HostAnswer } from './host/answer.ts';
 export { encryptionInventory } from './host/inventory.ts';
+export { machineText, readMachine } from './host/machine.ts';
+export { findMeasuredBootImage, type GuestFirmwareImage } from './host/measured-boot.ts';
+export { capabilitiesOf } from './host/needs.ts';
+export { type BareAnswer, launchBare, launchEnd } from './host/secure-processor/bare-launch.ts';
+export { readPlatformStatus } from './host/secure-processor/device.ts';
+export { endText, statusWord } from './host/secure-processor/program.ts';
 export { advertisedLimits, hardwareLimits, type SlotPool, slotLimit, slotsInUse } from './host/slots.ts';

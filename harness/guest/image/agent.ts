@@ -1,4 +1,5 @@
-import { access, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { guestError } from '../errors.ts';
@@ -15,19 +16,13 @@ const COMPILER = 'cc';
 /** No build id and no paths of this machine, so that the same source gives the same program wherever it is compiled. */
 const FLAGS = ['-std=gnu11', '-O2', '-static', '-s', '-Wall', '-Wl,--build-id=none'];
 
-/** The source in this package; the compiled program of the harness stands one folder deeper than its source. */
+const SOURCE_FOLDER = 'harness/guest/image/agent';
+
+/** The source in this package, above whose root neither this file nor what it is compiled to stands. */
 export async function readAgentSource(): Promise<AgentSource> {
-  const places = ['.', '../../../../harness/guest/image'].map((up) => path.resolve(import.meta.dirname, up, 'agent'));
-  let folder = places[0] ?? '';
-  for (const place of places) {
-    if (
-      await access(path.join(place, 'init.sh')).then(
-        () => true,
-        () => false,
-      )
-    )
-      folder = place;
-  }
+  let root = import.meta.dirname;
+  while (!existsSync(path.join(root, SOURCE_FOLDER)) && root !== path.dirname(root)) root = path.dirname(root);
+  const folder = path.join(root, SOURCE_FOLDER);
   const names = (await readdir(folder)).filter((name) => /\.(c|h|sh)$/.test(name)).toSorted();
   const files = names.map(async (name) => ({ name, bytes: new Uint8Array(await readFile(path.join(folder, name))) }));
   return { folder, files: await Promise.all(files) };

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { lstat, mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, readFile, rename, stat, truncate, writeFile } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -15,6 +15,8 @@ import { missingTool } from './tools.ts';
 export interface GuestImage {
   readonly kernel: string;
   readonly initrd: string;
+  /** A raw disk of 64 MiB zeros, to be read. */
+  readonly disk: string;
   readonly kernelVersion: string;
   /** SHA-256 over all that went into it. */
   readonly digestHex: string;
@@ -31,11 +33,13 @@ const BUSYBOX_PLACES = ['/bin/busybox', '/usr/bin/busybox'];
 /** Raised when the same inputs are put together in another way. */
 const LAYOUT = 1;
 const COMPRESSION_LEVEL = 6;
+/** Sparse: it takes no space. */
+const DISK_BYTES = 64 * 1024 * 1024;
 
 /**
  * The image for a kernel: taken from the folder when it was built before from the same inputs, else built.
  *
- * Both files are readable for everybody, because a system libvirtd runs QEMU as a user of its own. Throws
+ * The files are readable for everybody, because a system libvirtd runs QEMU as a user of its own. Throws
  * `GUEST_KERNEL_MISSING`, `GUEST_KERNEL_FORM`, `GUEST_IMAGE_TOOL`, `GUEST_IMAGE_BUILD` and `GUEST_IMAGE_FOLDER`.
  */
 export async function prepareImage(options: ImageOptions = {}): Promise<GuestImage> {
@@ -58,15 +62,18 @@ export async function prepareImage(options: ImageOptions = {}): Promise<GuestIma
   const image = {
     kernel: path.join(folder, `vmlinuz-${kernel.version}`),
     initrd: path.join(folder, 'initrd.gz'),
+    disk: path.join(folder, 'disk.raw'),
     kernelVersion: kernel.version,
     digestHex,
   };
-  // Written last, so that its presence says that both are whole.
+  // Written last, so that its presence says that all are whole.
   if (await isFile(image.initrd)) return image;
   const initrd = buildInitrd({ agent: await compileAgent(source), source, busybox, modules });
   try {
     await mkdir(folder, { recursive: true, mode: 0o755 });
     await writeWhole(image.kernel, kernel.bytes);
+    await writeFile(image.disk, '', { mode: 0o644 });
+    await truncate(image.disk, DISK_BYTES);
     await writeWhole(image.initrd, initrd);
   } catch (error) {
     throw folderError(folder, errorText(error), error);
