@@ -1,10 +1,16 @@
-import { answerOf, GuestLauncher, type HostAnswer, launchEach, scenario } from '../harness/test.ts';
+import { answerOf, bearingOf, GuestLauncher, type HostAnswer, launchEach, RUNNING, scenario } from '../harness/test.ts';
 
 const NOVA = 'nova specification "libvirt driver launching AMD SEV-encrypted instances"';
 const BLOCKED = 'Requested operation is not valid: cannot migrate domain: SEV: Migration is not implemented';
 const REFUSED = { code: 55, text: BLOCKED };
-/** VIR_MIGRATE_LIVE */
+/** VIR_MIGRATE_LIVE and VIR_MIGRATE_PEER2PEER */
 const LIVE = 1;
+const PEER_TO_PEER = 2;
+/** A place on the PCI bus where no device is: nothing of the host's is given away, whatever the host answers. */
+const NO_DEVICE =
+  "<hostdev mode='subsystem' type='pci' managed='no'><source><address domain='0x0000' bus='0xff' slot='0x1f' function='0x7'/></source></hostdev>";
+/** What hosts say that cannot pass devices through, and those that look for it. */
+const NO_PASSTHROUGH = /host doesn't support passthrough of host PCI devices$|^Device 0000:ff:1f\.7 not found/;
 
 scenario(
   {
@@ -13,13 +19,17 @@ scenario(
     source: [
       `${NOVA}: "live migration between hosts is not (yet) supported for SEV-encrypted instances"`,
       `${NOVA}: "attempts to suspend / resume an SEV-encrypted domain are not yet supported"`,
+      `${NOVA}: a guest "cannot contain directly accessible host devices (PCI passthrough)"`,
     ],
     needs: ['sev'],
     maturity: 'experimental',
     checks: {
       'save-refused': { title: 'memory is not saved to a file', source: NOVA },
       'managed-save-refused': { title: 'memory is not saved by libvirt either', source: NOVA },
+      'memory-snapshot-refused': { title: 'no snapshot is taken of its memory', source: NOVA },
       'migration-refused': { title: 'live migration does not begin', source: NOVA },
+      'p2p-migration-refused': { title: 'peer-to-peer migration does not begin', source: NOVA },
+      'passthrough-refused': { title: 'a PCI device of the host is not attached', source: NOVA },
       'still-runs': { title: 'after each refusal the guest runs' },
       'es-reset-ends': {
         title: 'the reset of an SEV-ES guest ends it, because nobody can set its registers back',
@@ -28,31 +38,63 @@ scenario(
     },
   },
   async (context) => {
-    const { host, facts, step, check, skipCheck } = context;
+    const { host, facts, step, check, skipCheck, note } = context;
     const launcher = new GuestLauncher(context);
     const { name, xml } = launcher.define('sev', 'refused');
     const domain = await host.connection.defineDomain(xml);
-    const states: string[] = [];
-    const attempt = async (asking: () => Promise<unknown>): Promise<HostAnswer> => {
-      if ((await domain.state()).state !== 'running') await domain.start();
+    const bearings: Record<string, string> = {};
+    const attempt = async (what: string, asking: () => Promise<unknown>): Promise<HostAnswer> => {
+      const before = (await domain.state()).state;
+      if (before === 'paused') await domain.resume();
+      else if (before !== 'running') await domain.start();
       const answer = await answerOf(asking());
-      states.push((await domain.state()).state);
+      const { libvirt, qemu } = await bearingOf(domain);
+      bearings[what] = libvirt === qemu ? libvirt : `${libvirt}, and QEMU says ${qemu}`;
       return answer;
     };
+    const dom = () => ({ name, uuid: domain.uuid, id: domain.id });
+    const none = new Uint8Array();
+    const memoryFile = `/var/lib/libvirt/qemu/snapshot/${name}.memory`;
+    const snapshot = `<domainsnapshot><memory snapshot='external' file='${memoryFile}'/></domainsnapshot>`;
+    const { connection } = host;
 
-    await step('save, save, migrate', async () => {
-      check('save-refused', {
+    await step('save and snapshot', async () => {
+      const save = () => domain.save(`/var/lib/libvirt/qemu/save/${name}.refused`);
+      check('save-refused', { expected: REFUSED, actual: await attempt('save', save) });
+      check('managed-save-refused', {
         expected: REFUSED,
-        actual: await attempt(() => domain.save(`/var/lib/libvirt/qemu/save/${name}.refused`)),
+        actual: await attempt('managed save', () => domain.managedSave()),
       });
-      check('managed-save-refused', { expected: REFUSED, actual: await attempt(() => domain.managedSave()) });
-      const dom = { name, uuid: domain.uuid, id: domain.id };
-      const begin = () => host.connection.call('domainMigrateBegin3Params', { dom, params: [], flags: LIVE });
-      check('migration-refused', { expected: REFUSED, actual: await attempt(begin) });
-      check('still-runs', { expected: ['running', 'running', 'running'], actual: states });
+      check('memory-snapshot-refused', {
+        expected: REFUSED,
+        actual: await attempt('memory snapshot', () => domain.snapshotCreate(snapshot)),
+      });
+    });
+
+    await step('migrate', async () => {
+      const begin = () => connection.call('domainMigrateBegin3Params', { dom: dom(), params: [], flags: LIVE });
+      check('migration-refused', { expected: REFUSED, actual: await attempt('migration', begin) });
+      // QEMU's blocker is looked at before the other host, so that the host itself does for an address.
+      const target = { dconnuri: 'qemu:///system', params: [], cookieIn: none, flags: LIVE | PEER_TO_PEER };
+      const perform = () => connection.call('domainMigratePerform3Params', { dom: dom(), ...target });
+      check('p2p-migration-refused', { expected: REFUSED, actual: await attempt('peer-to-peer migration', perform) });
+    });
+
+    await step('pass a PCI device through', async () => {
+      const answer = await attempt('passthrough', () => domain.attachDevice(NO_DEVICE));
+      const text = 'text' in answer ? answer.text : 'accepted';
+      check('passthrough-refused', { expected: 'refused', actual: text, passed: NO_PASSTHROUGH.test(text) });
+      note(
+        'Passthrough is asked for with a device that is not there: neither libvirt nor QEMU forbids it for SEV, so that ' +
+          'the refusal tells of this host. nova must not build such a guest, which the rule HOSTDEV of domain conformance holds.',
+      );
+      check('still-runs', {
+        expected: Object.fromEntries(Object.keys(bearings).map((what) => [what, RUNNING.libvirt])),
+        actual: bearings,
+      });
     });
     if ((await domain.state()).state !== 'shutoff') await domain.destroy();
-    await domain.undefine({ nvram: true, managedSave: true });
+    await domain.undefine({ nvram: true, managedSave: true, snapshots: true });
 
     await step('reset an SEV-ES guest', async () => {
       if ((facts.domainCapabilities?.maxEsGuests ?? 0) === 0 || facts.kvmParameters.sevEs === false) {

@@ -37,7 +37,7 @@ export const LIFECYCLE_FAULTS = {
   },
   'restart-refused': {
     breaks: 'a guest of a name that ran before is not started again',
-    expected: [{ scenario: ALLOWED, checks: ['sata-disk-attaches', 'moves-cold'] }],
+    expected: [{ scenario: ALLOWED, checks: ['sata-disk-attaches'] }],
   },
   'p2p-migration-allowed': {
     breaks: 'libvirt performs the peer-to-peer migration of an encrypted guest',
@@ -88,6 +88,10 @@ export const LIFECYCLE_FAULTS = {
   'locked-limit-capped': {
     breaks: 'libvirt lets guests with <locked/> lock 512 MiB at most',
     expected: [{ scenario: PINNING, checks: ['locked-starts'] }],
+  },
+  'locked-limit-finite': {
+    breaks: 'libvirt lets guests with <locked/> lock 2 GiB and not all that they ask for',
+    expected: [{ scenario: PINNING, checks: ['locked-unlimited'] }],
   },
   'memory-not-locked': {
     breaks: 'QEMU never locks the memory of a guest with <locked/>',

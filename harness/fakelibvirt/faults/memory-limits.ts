@@ -3,6 +3,7 @@ import type { DomainDefinition } from '../state/domain-xml/definition.ts';
 import type { Machine } from '../state/machine.ts';
 
 const CAP_KIB = 512 * 1024;
+const FINITE_KIB = 2 * 1024 * 1024;
 
 /** The memory of a QEMU on this host, and what a faulty libvirt makes of the limits that its XML asks for. */
 export function limitedMemory(machine: Machine, definition: DomainDefinition): QemuMemory {
@@ -14,6 +15,8 @@ export function limitedMemory(machine: Machine, definition: DomainDefinition): Q
     return { ...memory, limits: { ...limits, lockKiB: Math.min(limits.lockKiB, definition.memoryKiB) } };
   if (definition.isLocked && definition.memoryKiB > CAP_KIB && machine.has('locked-limit-capped'))
     return { ...memory, limits: { ...limits, lockKiB: Math.min(limits.lockKiB, CAP_KIB) } };
+  if (definition.isLocked && definition.memoryKiB > CAP_KIB && machine.has('locked-limit-finite'))
+    return { ...memory, limits: { ...limits, lockKiB: Math.min(limits.lockKiB, FINITE_KIB) } };
   return memory;
 }
 
