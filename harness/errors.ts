@@ -56,6 +56,10 @@ export const harnessErrors = {
   SCENARIO_INTERRUPTED: { kind: 'environment', summary: 'The run was interrupted before the scenario ended.' },
   SCENARIO_NEED_UNMET: { kind: 'environment', summary: 'A need that --require names is not met by the host.' },
   SCENARIO_PROMISE_BROKEN: { kind: 'product', summary: 'At least one check of a scenario failed.' },
+  PLATFORM_KEYS_UNREADABLE: {
+    kind: 'environment',
+    summary: 'The SEV firmware no longer gives its certificates in the middle of making new keys.',
+  },
   SCENARIO_TIMEOUT: { kind: 'product', summary: 'A scenario did not end within its time.' },
   SLOT_LIMIT_UNKNOWN: { kind: 'environment', summary: 'The host advertises no guest limit and none was configured.' },
 } as const satisfies ErrorCatalogue;

@@ -63,3 +63,25 @@ export { type BareAnswer, launchBare, launchEnd } from './host/secure-processor/
 export { readPlatformStatus } from './host/secure-processor/device.ts';
 export { endText, statusWord } from './host/secure-processor/program.ts';
 export { advertisedLimits, hardwareLimits, type SlotPool, slotLimit, slotsInUse } from './host/slots.ts';
+export {
+  DESTRUCTIVE,
+  driverDeviations,
+  formatDriverRows,
+  HARMLESS,
+  tryDriverCommands,
+  tryShortBuffers,
+} from './host/secure-processor/driver-table.ts';
+export {
+  changedKeys,
+  formatKeys,
+  type PlatformKeys,
+  readPlatformKeysOrFail,
+  withKeys,
+} from './host/secure-processor/platform-keys.ts';
+export { readStateTable } from './host/secure-processor/specification.ts';
+export {
+  disagreements,
+  formatTold,
+  readFirmwareVersions,
+  readIdentities,
+} from './host/secure-processor/versions.ts';

@@ -204,7 +204,7 @@ async function readDescriptors(host: Host): Promise<Reading<readonly FirmwareDes
 }
 
 /** `dmesg`, else the file in which some systems keep the log of the boot. */
-async function readKernelLog(host: Host): Promise<Reading<readonly string[]>> {
+export async function readKernelLog(host: Host): Promise<Reading<readonly string[]>> {
   const live = await host.shell.run(['dmesg']);
   if (live.outcome === 'read') return read(parse.parseKernelLog(Buffer.from(live.bytes).toString()));
   const kept = await host.shell.readFile('/var/log/dmesg');

@@ -13,9 +13,6 @@ export type DeviceCommand =
   | 'GET_ID'
   | 'SNP_PLATFORM_STATUS';
 
-/** Those that take away what cannot be had back: keys, certificates, sessions made for them. */
-export const DESTRUCTIVE: ReadonlySet<DeviceCommand> = new Set(['FACTORY_RESET', 'PEK_GEN', 'PDH_GEN']);
-
 export interface DeviceRequest {
   readonly command: DeviceCommand;
   /** Length of each buffer that the caller offers. */
