@@ -19,6 +19,7 @@ export {
   sealFor,
   secretAddress,
 } from './guest/attested.ts';
+export { bearingOf, PAUSED, RUNNING, resetAndWait } from './guest/bearing.ts';
 export { type AgentRequest, agentLaunch, type Workload } from './guest/boot.ts';
 export type { GuestEvent, MemoryRun } from './guest/console/events.ts';
 export { GuestConsole } from './guest/console/follow.ts';
@@ -31,6 +32,14 @@ export {
   measuredBootDigest,
   swapBlob,
 } from './guest/direct-boot.ts';
+export { DiskImages } from './guest/disk-images.ts';
+export {
+  howLimitEnds,
+  impossibleMemoryMiB,
+  kernelLogLines,
+  readQemuMemory,
+  readSliceLimits,
+} from './guest/memory-limits.ts';
 export { createOwnerSession, type Platform, readPlatform, sessionText } from './guest/platform.ts';
 export {
   allowsDebug,
@@ -51,9 +60,11 @@ export {
   toldText,
   tryPolicy,
 } from './guest/policy-trial.ts';
-export { GuestLauncher, type RunningGuest } from './guest/running.ts';
+export { GuestLauncher, type Launch, type RunningGuest } from './guest/running.ts';
 export { randomBytesHex, sha256Hex, shortcutsOf } from './guest/shortcuts.ts';
 export { countRunning, fillSlots, launchEach, stopAll } from './guest/slot-guests.ts';
+export { kindPolicy } from './guest/spec.ts';
+export { usualKind } from './guest/usual-kind.ts';
 export { answerOf, type HostAnswer } from './host/answer.ts';
 export { encryptionInventory } from './host/inventory.ts';
 export { machineText, readMachine } from './host/machine.ts';
@@ -61,8 +72,6 @@ export { findMeasuredBootImage, type GuestFirmwareImage } from './host/measured-
 export { capabilitiesOf } from './host/needs.ts';
 export { type BareAnswer, launchBare, launchEnd } from './host/secure-processor/bare-launch.ts';
 export { readPlatformStatus } from './host/secure-processor/device.ts';
-export { endText, statusWord } from './host/secure-processor/program.ts';
-export { advertisedLimits, hardwareLimits, type SlotPool, slotLimit, slotsInUse } from './host/slots.ts';
 export {
   DESTRUCTIVE,
   driverDeviations,
@@ -78,6 +87,7 @@ export {
   readPlatformKeysOrFail,
   withKeys,
 } from './host/secure-processor/platform-keys.ts';
+export { endText, statusWord } from './host/secure-processor/program.ts';
 export { readStateTable } from './host/secure-processor/specification.ts';
 export {
   disagreements,
@@ -85,3 +95,4 @@ export {
   readFirmwareVersions,
   readIdentities,
 } from './host/secure-processor/versions.ts';
+export { advertisedLimits, hardwareLimits, type SlotPool, slotLimit, slotsInUse } from './host/slots.ts';
