@@ -40,6 +40,10 @@ export const harnessErrors = {
   HOST_LEASED: { kind: 'environment', summary: 'Another run of the harness has the host for itself.' },
   HOST_LEASE_LOST: { kind: 'environment', summary: 'Another run took the host over while this one was at work on it.' },
   HOST_LEASE_UNUSABLE: { kind: 'environment', summary: 'The lease file of a host cannot be read or written.' },
+  HOST_LOCKED_MEMORY: {
+    kind: 'environment',
+    summary: 'The libvirtd of the host may not let QEMU lock memory, without which no encrypted guest starts.',
+  },
   HOST_MEMORY: { kind: 'environment', summary: 'The host has less free memory than the guests of a scenario need.' },
   HOST_SHELL: { kind: 'environment', summary: "The host's own shell (local, ssh or emulated) refused or failed." },
   INPUT_UNREADABLE: { kind: 'usage', summary: 'A file that was named to be read cannot be read, or is too large.' },
