@@ -17,7 +17,7 @@ import {
   USAGE,
 } from './certificate.ts';
 import type { FirmwareFaults } from './faults.ts';
-import { generateKeyPair, type KeyPair, signSha256 } from './p384.ts';
+import { generateKeyPair, type KeyPair, keyAgreement, type Point, signSha256 } from './p384.ts';
 import type { RandomBytes } from './random.ts';
 import { fail, type Reply, SEV_STATUS, type SevFailure, succeed } from './status.ts';
 
@@ -47,6 +47,7 @@ export class PlatformIdentity {
   #oca: Uint8Array;
   #pek: Owned;
   #pdh: Owned;
+  #agreement: ReturnType<typeof keyAgreement> | undefined;
   #isExternallyOwned = false;
 
   constructor(options: IdentityOptions) {
@@ -63,6 +64,12 @@ export class PlatformIdentity {
 
   get pdhKeys(): KeyPair {
     return this.#pdh.keys;
+  }
+
+  /** Z of ECDH between the PDH and a point on the curve. */
+  agreeWith(point: Point): Uint8Array {
+    this.#agreement ??= keyAgreement(this.#pdh.keys.secret);
+    return this.#agreement(point);
   }
 
   get pekKeys(): KeyPair {
@@ -93,11 +100,11 @@ export class PlatformIdentity {
     this.#isExternallyOwned = false;
     if (this.#options.faults.has('pek-not-rotated')) return;
     ({ oca: this.#oca, pek: this.#pek } = this.#createOwner());
-    this.#pdh = this.#createPdh();
+    this.#replacePdh();
   }
 
   rotatePdh(): void {
-    if (!this.#options.faults.has('pdh-not-rotated')) this.#pdh = this.#createPdh();
+    if (!this.#options.faults.has('pdh-not-rotated')) this.#replacePdh();
   }
 
   /** The body of the PEK with both slots empty, for an owner to sign. */
@@ -123,7 +130,7 @@ export class PlatformIdentity {
     );
     this.#oca = Uint8Array.from(oca);
     this.#pek = { certificate, keys: this.#pek.keys };
-    this.#pdh = this.#createPdh();
+    this.#replacePdh();
     this.#isExternallyOwned = true;
     return succeed({});
   }
@@ -141,6 +148,11 @@ export class PlatformIdentity {
       oca: assemble(ocaBody, byOca(ocaBody)),
       pek: { keys: pekKeys, certificate: assemble(pekBody, byOca(pekBody), byCek) },
     };
+  }
+
+  #replacePdh(): void {
+    this.#pdh = this.#createPdh();
+    this.#agreement = undefined;
   }
 
   #createPdh(): Owned {

@@ -2,7 +2,7 @@ import { ALGORITHM, CERTIFICATE_BYTES, isOfKind, pointOf, USAGE } from './certif
 import { NO_KEYS, SESSION_BYTES, type TransportKeys, unwrapSession } from './channel.ts';
 import type { FirmwareCore, GuestContext } from './core.ts';
 import { LaunchDigest } from './digest.ts';
-import { isOnCurve, sharedSecret, sharedSecretUnchecked } from './p384.ts';
+import { isOnCurve, sharedSecretUnchecked } from './p384.ts';
 import { hasReservedBits, isApiAtLeast, POLICY } from './policy.ts';
 import { fail, type Refusal } from './status.ts';
 
@@ -75,7 +75,6 @@ function openChannel(
 export function agreeWith(core: FirmwareCore, dhCert: Uint8Array): Uint8Array | undefined {
   const point = isOfKind(dhCert, USAGE.PDH, ALGORITHM.ECDH_SHA256) ? pointOf(dhCert) : undefined;
   if (!point) return undefined;
-  const { secret } = core.identity.pdhKeys;
-  if (isOnCurve(point)) return sharedSecret(secret, point);
-  return core.hasFault('godh-point-unchecked') ? sharedSecretUnchecked(secret, point) : undefined;
+  if (isOnCurve(point)) return core.identity.agreeWith(point);
+  return core.hasFault('godh-point-unchecked') ? sharedSecretUnchecked(core.identity.pdhKeys.secret, point) : undefined;
 }

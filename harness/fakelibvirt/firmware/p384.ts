@@ -54,10 +54,24 @@ export function verifySha256(message: Uint8Array, signature: Signature, point: P
 
 /** Z of ECDH: the x-coordinate of the shared point, 48 bytes big-endian. The point must be on the curve. */
 export function sharedSecret(secret: bigint, point: Point): Uint8Array {
+  return keyAgreement(secret)(point);
+}
+
+/**
+ * The same for a key that agrees with one peer after another. The last Z is kept: owners launch guest after guest with
+ * one key, and each Z takes as long as the rest of a launch.
+ */
+export function keyAgreement(secret: bigint): (point: Point) => Uint8Array {
   const ecdh = createECDH('secp384r1');
   ecdh.setPrivateKey(toBigEndian(secret));
-  const uncompressed = concatBytes(Uint8Array.of(0x04), toBigEndian(point.x), toBigEndian(point.y));
-  return new Uint8Array(ecdh.computeSecret(uncompressed));
+  let last: { readonly point: Point; readonly z: Uint8Array } | undefined;
+  return (point) => {
+    if (last?.point.x !== point.x || last.point.y !== point.y) {
+      const uncompressed = concatBytes(Uint8Array.of(0x04), toBigEndian(point.x), toBigEndian(point.y));
+      last = { point, z: new Uint8Array(ecdh.computeSecret(uncompressed)) };
+    }
+    return Uint8Array.from(last.z);
+  };
 }
 
 /**
