@@ -64,6 +64,7 @@ export { GuestLauncher, type Launch, type RunningGuest } from './guest/running.t
 export { randomBytesHex, sha256Hex, shortcutsOf } from './guest/shortcuts.ts';
 export { countRunning, fillSlots, launchEach, stopAll } from './guest/slot-guests.ts';
 export { kindPolicy } from './guest/spec.ts';
+export { MAY_NOT_LOCK, startDefined } from './guest/start.ts';
 export { usualKind } from './guest/usual-kind.ts';
 export { answerOf, type HostAnswer } from './host/answer.ts';
 export { encryptionInventory } from './host/inventory.ts';
