@@ -11,6 +11,7 @@ import {
   resetAndWait,
   scenario,
   sessionText,
+  startDefined,
   usualKind,
 } from '../harness/test.ts';
 
@@ -80,7 +81,7 @@ scenario(
     const { name, xml } = launcher.define(kind, 'allowed', { devices });
     const domain = await host.connection.defineDomain(xml);
     await step('start', async () => {
-      await domain.start();
+      await startDefined(domain);
       check('starts', { expected: { ...RUNNING }, actual: { ...(await bearingOf(domain)) } });
     });
 

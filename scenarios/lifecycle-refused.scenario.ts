@@ -1,4 +1,13 @@
-import { answerOf, bearingOf, GuestLauncher, type HostAnswer, launchEach, RUNNING, scenario } from '../harness/test.ts';
+import {
+  answerOf,
+  bearingOf,
+  GuestLauncher,
+  type HostAnswer,
+  launchEach,
+  RUNNING,
+  scenario,
+  startDefined,
+} from '../harness/test.ts';
 
 const NOVA = 'nova specification "libvirt driver launching AMD SEV-encrypted instances"';
 const BLOCKED = 'Requested operation is not valid: cannot migrate domain: SEV: Migration is not implemented';
@@ -46,7 +55,7 @@ scenario(
     const attempt = async (what: string, asking: () => Promise<unknown>): Promise<HostAnswer> => {
       const before = (await domain.state()).state;
       if (before === 'paused') await domain.resume();
-      else if (before !== 'running') await domain.start();
+      else if (before !== 'running') await startDefined(domain);
       const answer = await answerOf(asking());
       const { libvirt, qemu } = await bearingOf(domain);
       bearings[what] = libvirt === qemu ? libvirt : `${libvirt}, and QEMU says ${qemu}`;
