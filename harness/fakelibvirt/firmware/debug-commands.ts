@@ -43,7 +43,10 @@ export class DebugCommands {
     const guest = this.#core.find(command, handle);
     if (isRefusal(guest)) return guest;
     const isForbidden = (guest.policy & POLICY.NODBG) !== 0;
-    if (isForbidden && !this.#core.hasFault('debug-ignores-nodbg')) return fail('POLICY_FAILURE');
+    const isRefused = isForbidden
+      ? !this.#core.hasFault('debug-ignores-nodbg')
+      : this.#core.hasFault('debug-always-refused');
+    if (isRefused) return fail('POLICY_FAILURE');
     return guest.asid ?? fail('INACTIVE');
   }
 }

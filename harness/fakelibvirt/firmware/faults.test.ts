@@ -4,6 +4,7 @@ import { toHex } from '../../../core/bytes.ts';
 import { checkSignedBy, pointOf, USAGE } from './certificate.ts';
 import { launchMeasurement, type MeasurementInputs, wrapSession } from './channel.ts';
 import { FIRMWARE_FAULTS, type FirmwareFaultId } from './faults.ts';
+import { POLICY } from './policy.ts';
 import { SEV_STATUS } from './status.ts';
 import {
   createMachine,
@@ -153,6 +154,40 @@ const SYMPTOMS: Readonly<Record<FirmwareFaultId, Symptom>> = {
     return toHex(certificates(machine).pek) === toHex(before);
   },
   'status-api-wrong': (machine) => must(machine.processor.platform.status()).apiMinor === VERSION.apiMinor + 1,
+  'nosend-refused': (machine) => !starts(POLICY.NOSEND)(machine),
+  'debug-always-refused': (machine) => {
+    const guest = launch(machine, 0);
+    return (
+      machine.processor.debug.decrypt(guest.handle, guest.address, guest.address, 16).status !== SEV_STATUS.SUCCESS
+    );
+  },
+  'small-order-point-accepted': (machine) => {
+    const { session } = createOwner(pdhOf(machine));
+    const request = { policy: 1, dhCert: godh({ x: 1n, y: 0n }), session: session(1) };
+    return machine.processor.launch.start(request).status !== SEV_STATUS.INVALID_CERTIFICATE;
+  },
+  'old-pdh-still-opens': (machine) => {
+    const owner = createOwner(pdhOf(machine));
+    must(machine.processor.platform.pdhGen());
+    const request = { policy: 1, dhCert: owner.dhCert, session: owner.session(1) };
+    return machine.processor.launch.start(request).status === SEV_STATUS.SUCCESS;
+  },
+  'rotated-pek-signed-by-wrong-key': (machine) => {
+    must(machine.driver.exportChain());
+    must(machine.processor.platform.pekGen());
+    const { pek, oca, cek } = certificates(machine);
+    return isSigned(pek, USAGE.OCA, oca) && !isSigned(pek, USAGE.CEK, cek);
+  },
+  'short-buffer-status-wrong': (machine) => machine.processor.platform.getId(16).status !== SEV_STATUS.INVALID_LENGTH,
+  'pek-gen-while-working': (machine) => {
+    launch(machine, 1);
+    return machine.processor.platform.pekGen().status === SEV_STATUS.SUCCESS;
+  },
+  'measure-status-wrong': (machine) => {
+    const { handle } = launch(machine, 1);
+    must(machine.processor.launch.measure(handle));
+    return machine.processor.launch.measure(handle).status === SEV_STATUS.INVALID_GUEST;
+  },
   'flush-not-demanded': (machine) => {
     const { platform, guests, launch: commands } = machine.processor;
     must(platform.init());

@@ -27,6 +27,15 @@ export const FIRMWARE_FAULTS = {
   'pek-not-rotated': 'PEK_GEN succeeds and leaves OCA, PEK and PDH as they were',
   'status-api-wrong':
     'PLATFORM_STATUS reports an API minor version one above that of the measurement and the certificates',
+  'nosend-refused': 'a policy that forbids sending is refused',
+  'debug-always-refused': 'DBG_DECRYPT and DBG_ENCRYPT are refused for a guest whose policy allows debugging',
+  'small-order-point-accepted': 'LAUNCH_START takes a GODH point of order two, which lies on another curve',
+  'old-pdh-still-opens': 'LAUNCH_START still opens sessions for the PDH before the newest one',
+  'rotated-pek-signed-by-wrong-key': 'the CEK signature on a PEK that PEK_GEN makes is made with another key',
+  'short-buffer-status-wrong':
+    'a buffer that is too small is refused with INVALID_PARAM, and not with the length it needs',
+  'pek-gen-while-working': 'PEK_GEN makes new keys while guests exist',
+  'measure-status-wrong': 'LAUNCH_MEASURE in the wrong state says that there is no such guest',
   'flush-not-demanded': 'a dirty ASID can be activated without WBINVD and DF_FLUSH',
 } as const satisfies Readonly<Record<string, string>>;
 

@@ -16,7 +16,7 @@ import {
   slotOf,
   USAGE,
 } from './certificate.ts';
-import type { FirmwareFaults } from './faults.ts';
+import type { FirmwareFaultId, FirmwareFaults } from './faults.ts';
 import { generateKeyPair, type KeyPair, keyAgreement, type Point, signSha256 } from './p384.ts';
 import type { RandomBytes } from './random.ts';
 import { fail, type Reply, SEV_STATUS, type SevFailure, succeed } from './status.ts';
@@ -48,6 +48,7 @@ export class PlatformIdentity {
   #pek: Owned;
   #pdh: Owned;
   #agreement: ReturnType<typeof keyAgreement> | undefined;
+  #previousPdhKeys: KeyPair | undefined;
   #isExternallyOwned = false;
 
   constructor(options: IdentityOptions) {
@@ -64,6 +65,11 @@ export class PlatformIdentity {
 
   get pdhKeys(): KeyPair {
     return this.#pdh.keys;
+  }
+
+  /** Of the PDH before this one, for a fault. */
+  get previousPdhKeys(): KeyPair | undefined {
+    return this.#previousPdhKeys;
   }
 
   /** Z of ECDH between the PDH and a point on the curve. */
@@ -99,7 +105,7 @@ export class PlatformIdentity {
   rotatePek(): void {
     this.#isExternallyOwned = false;
     if (this.#options.faults.has('pek-not-rotated')) return;
-    ({ oca: this.#oca, pek: this.#pek } = this.#createOwner());
+    ({ oca: this.#oca, pek: this.#pek } = this.#createOwner('rotated-pek-signed-by-wrong-key'));
     this.#replacePdh();
   }
 
@@ -135,14 +141,15 @@ export class PlatformIdentity {
     return succeed({});
   }
 
-  #createOwner(): { oca: Uint8Array; pek: Owned } {
+  #createOwner(fault: FirmwareFaultId = 'pek-signed-by-wrong-key'): { oca: Uint8Array; pek: Owned } {
     const { api, random, faults } = this.#options;
     const ocaKeys = generateKeyPair(random);
     const ocaBody = encodeBody(api, USAGE.OCA, ALGORITHM.ECDSA_SHA256, ocaKeys.point);
     const pekKeys = generateKeyPair(random);
     const pekBody = encodeBody(api, USAGE.PEK, ALGORITHM.ECDSA_SHA256, pekKeys.point);
     const byOca = (body: Uint8Array) => encodeEcdsaSlot(USAGE.OCA, signSha256(body, ocaKeys.secret, random));
-    const chipSecret = faults.has('pek-signed-by-wrong-key') ? generateKeyPair(random).secret : this.#cek.secret;
+    const isWrong = faults.has('pek-signed-by-wrong-key') || faults.has(fault);
+    const chipSecret = isWrong ? generateKeyPair(random).secret : this.#cek.secret;
     const byCek = encodeEcdsaSlot(USAGE.CEK, signSha256(pekBody, chipSecret, random));
     return {
       oca: assemble(ocaBody, byOca(ocaBody)),
@@ -151,6 +158,7 @@ export class PlatformIdentity {
   }
 
   #replacePdh(): void {
+    this.#previousPdhKeys = this.#pdh.keys;
     this.#pdh = this.#createPdh();
     this.#agreement = undefined;
   }

@@ -71,7 +71,8 @@ export class LaunchCommands {
     const guest = this.#core.find('LAUNCH_MEASURE', handle);
     if (isRefusal(guest)) return guest;
     const isRepeated = guest.state === 'LSECRET' && this.#core.hasFault('measure-out-of-order');
-    if (!isAllowedOnGuest('LAUNCH_MEASURE', guest.state) && !isRepeated) return fail('INVALID_GUEST_STATE');
+    if (!isAllowedOnGuest('LAUNCH_MEASURE', guest.state) && !isRepeated)
+      return fail(this.#core.hasFault('measure-status-wrong') ? 'INVALID_GUEST' : 'INVALID_GUEST_STATE');
     if (bufferBytes < MEASUREMENT_BYTES) return fail('INVALID_LENGTH', MEASUREMENT_BYTES);
     guest.launchDigest ??= guest.digest.finish();
     const nonce = this.#core.hasFault('measure-nonce-constant')

@@ -59,12 +59,23 @@ function openChannel(
   if (session.length !== SESSION_BYTES || dhCert.length !== CERTIFICATE_BYTES) return fail('INVALID_LENGTH');
   const z = agreeWith(core, dhCert);
   if (!z) return fail('INVALID_CERTIFICATE');
-  const keys = unwrapSession(z, session, policy, !core.hasFault('session-mac-unchecked'));
+  const keys =
+    unwrapSession(z, session, policy, !core.hasFault('session-mac-unchecked')) ??
+    openWithOldPdh(core, policy, dhCert, session);
   if (!keys) return fail('BAD_MEASUREMENT');
   const isTooNew = !isApiAtLeast(core.options.version, policy);
   if (isTooNew && !core.hasFault('policy-api-floor-ignored')) return fail('POLICY_FAILURE');
   if (hasReservedBits(policy) && !core.hasFault('policy-reserved-ignored')) return fail('POLICY_FAILURE');
+  if ((policy & POLICY.NOSEND) !== 0 && core.hasFault('nosend-refused')) return fail('POLICY_FAILURE');
   return keys;
+}
+
+/** Fault old-pdh-still-opens. */
+function openWithOldPdh(core: FirmwareCore, policy: number, dhCert: Uint8Array, session: Uint8Array) {
+  const old = core.identity.previousPdhKeys;
+  const point = pointOf(dhCert);
+  if (!old || !point || !core.hasFault('old-pdh-still-opens')) return undefined;
+  return unwrapSession(sharedSecretUnchecked(old.secret, point), session, policy);
 }
 
 /**
@@ -76,5 +87,7 @@ export function agreeWith(core: FirmwareCore, dhCert: Uint8Array): Uint8Array | 
   const point = isOfKind(dhCert, USAGE.PDH, ALGORITHM.ECDH_SHA256) ? pointOf(dhCert) : undefined;
   if (!point) return undefined;
   if (isOnCurve(point)) return core.identity.agreeWith(point);
-  return core.hasFault('godh-point-unchecked') ? sharedSecretUnchecked(core.identity.pdhKeys.secret, point) : undefined;
+  const isUnchecked =
+    core.hasFault('godh-point-unchecked') || (point.y === 0n && core.hasFault('small-order-point-accepted'));
+  return isUnchecked ? sharedSecretUnchecked(core.identity.pdhKeys.secret, point) : undefined;
 }

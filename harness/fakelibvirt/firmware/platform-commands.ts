@@ -3,7 +3,7 @@ import { CERTIFICATE_BYTES } from './certificate.ts';
 import { PLATFORM_STATES, type PlatformState } from './commands.ts';
 import type { FirmwareCore } from './core.ts';
 import { CHAIN_BYTES, CHIP_ID_BYTES } from './identity.ts';
-import { fail, type Reply, succeed } from './status.ts';
+import { fail, type Refusal, type Reply, succeed } from './status.ts';
 
 export interface InitParameters {
   /** Enables SEV-ES; needs a trusted memory region, which the driver allocates. */
@@ -75,7 +75,8 @@ export class PlatformCommands {
 
   pekGen(): Reply {
     const refusal = this.#core.refuseOnPlatform('PEK_GEN');
-    if (refusal) return refusal;
+    const isWorking = this.#core.platformState === 'WORKING';
+    if (refusal && !(isWorking && this.#core.hasFault('pek-gen-while-working'))) return refusal;
     this.#core.identity.rotatePek();
     return succeed({});
   }
@@ -91,7 +92,7 @@ export class PlatformCommands {
   pekCsr(bufferBytes = CERTIFICATE_BYTES): Reply<{ readonly csr: Uint8Array }> {
     const refusal = this.#core.refuseOnPlatform('PEK_CSR');
     if (refusal) return refusal;
-    if (bufferBytes < CERTIFICATE_BYTES) return fail('INVALID_LENGTH', CERTIFICATE_BYTES);
+    if (bufferBytes < CERTIFICATE_BYTES) return this.#tooShort(CERTIFICATE_BYTES);
     return succeed({ csr: this.#core.identity.signingRequest() });
   }
 
@@ -106,7 +107,7 @@ export class PlatformCommands {
   ): Reply<{ readonly pdh: Uint8Array; readonly chain: Uint8Array }> {
     const refusal = this.#core.refuseOnPlatform('PDH_CERT_EXPORT');
     if (refusal) return refusal;
-    if (pdhBytes < CERTIFICATE_BYTES || chainBytes < CHAIN_BYTES) return fail('INVALID_LENGTH', CHAIN_BYTES);
+    if (pdhBytes < CERTIFICATE_BYTES || chainBytes < CHAIN_BYTES) return this.#tooShort(CHAIN_BYTES);
     const { pdh, chain } = this.#core.identity;
     return succeed({ pdh: Uint8Array.from(pdh), chain });
   }
@@ -115,12 +116,16 @@ export class PlatformCommands {
   getId(bufferBytes?: number): Reply<{ readonly id: Uint8Array }> {
     const { chipIds } = this.#core.identity;
     const needed = chipIds.length * CHIP_ID_BYTES;
-    if (bufferBytes !== undefined && bufferBytes < needed) return fail('INVALID_LENGTH', needed);
+    if (bufferBytes !== undefined && bufferBytes < needed) return this.#tooShort(needed);
     return succeed({ id: concatBytes(...chipIds) });
   }
 
   /** DF_FLUSH: every core must have executed WBINVD since the last DEACTIVATE. */
   dfFlush(): Reply {
     return this.#core.asids.flush();
+  }
+
+  #tooShort(needed: number): Refusal {
+    return this.#core.hasFault('short-buffer-status-wrong') ? fail('INVALID_PARAM') : fail('INVALID_LENGTH', needed);
   }
 }
