@@ -1,6 +1,7 @@
-import { type EvidenceItem, SLOT_TIMELINE_TYPE } from '../model/run.ts';
+import { type EvidenceItem, MEMORY_PICTURE_TYPE, SLOT_TIMELINE_TYPE } from '../model/run.ts';
 import { count, formatBytes } from '../model/text.ts';
 import { type Html, html, nothing, trusted } from './markup.ts';
+import { parseMemoryPicture, renderMemoryPicture } from './memory-picture.ts';
 import { parseSlotTimeline } from './slots.ts';
 import { renderTimeline } from './timeline.ts';
 
@@ -46,4 +47,13 @@ export function renderTimelines(items: readonly EvidenceItem[], idPrefix: string
     .map((item) => parseSlotTimeline(item.text ?? ''))
     .filter((timeline) => timeline !== undefined);
   return html`${timelines.map((timeline, index) => renderTimeline(timeline, `${idPrefix}-slots-${index + 1}`))}`;
+}
+
+/** The pictures of all memories among the evidence. */
+export function renderMemories(items: readonly EvidenceItem[], idPrefix: string): Html {
+  const pictures = items
+    .filter((item) => item.mediaType === MEMORY_PICTURE_TYPE && item.text !== undefined)
+    .map((item) => parseMemoryPicture(item.text ?? ''))
+    .filter((picture) => picture !== undefined);
+  return html`${pictures.map((picture, index) => renderMemoryPicture(picture, `${idPrefix}-memory-${index + 1}`))}`;
 }

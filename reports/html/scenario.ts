@@ -10,7 +10,7 @@ import {
 import { byTime, checksOf, evidenceOf, notesOf, stepsOf } from '../model/select.ts';
 import { count, formatDuration, formatValue } from '../model/text.ts';
 import { scenarioReason } from '../model/verdict.ts';
-import { renderEvidence, renderTimelines } from './evidence.ts';
+import { renderEvidence, renderMemories, renderTimelines } from './evidence.ts';
 import { mark, outcomeMark, outcomeTone } from './marks.ts';
 import { type Html, html, nothing, trusted } from './markup.ts';
 
@@ -125,7 +125,7 @@ function renderAttempt(attempt: AttemptRow, id: string): Html {
       ? html`<ul class="notes">${notesOf(root).map((note) => html`<li>${note}</li>`)}</ul>`
       : nothing;
   const evidence = evidenceOf(root);
-  return html`${error}${notes}${hasFailedCheck && renderChecks(root)}${renderTimelines(evidence, id)}${!hasFailedCheck && renderChecks(root)}${renderSteps(attempt)}${renderEvidence(evidence)}`;
+  return html`${error}${notes}${hasFailedCheck && renderChecks(root)}${renderTimelines(evidence, id)}${renderMemories(evidence, id)}${!hasFailedCheck && renderChecks(root)}${renderSteps(attempt)}${renderEvidence(evidence)}`;
 }
 
 /** One scenario: what decided first, then how it went, then what was kept. */

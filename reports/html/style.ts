@@ -97,7 +97,7 @@ figure{margin-left:0;margin-right:0}
 .timeline text{font:12px system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans",sans-serif;fill:var(--ink)}
 .timeline .slot,.timeline .pool-facts,.timeline .axis text{fill:var(--quiet);font-size:11px}
 .timeline .pool{font-size:13px;font-weight:650}
-.timeline .field{fill:var(--field)}
+.timeline .field{fill:var(--field)}.memory{fill:var(--first)}.timeline text.axis{fill:var(--quiet);font-size:11px}
 .bar{fill:var(--first)}.bar.first{fill:var(--first)}.bar.reuse{fill:var(--reuse)}.bar.over{fill:var(--failed);stroke:var(--ink);stroke-dasharray:3 2}
 .bar.usage,.usage{fill:var(--first);fill-opacity:.75}.usage{stroke:var(--first)}
 .timeline .bar-name{font-size:10.5px;fill:var(--on-first);pointer-events:none}.bar.reuse+.bar-name{fill:var(--on-reuse)}.bar.over+.bar-name{fill:var(--sheet)}
@@ -118,5 +118,5 @@ footer{border-top:1px solid var(--line);color:var(--quiet);font-size:.84rem;padd
 .index .wide{display:none}.index thead th:nth-child(1){width:6.6rem}.index thead th:nth-child(2){width:auto}.index thead th:nth-child(4),.index thead th:nth-child(5){width:5rem}}
 @media print{:root{color-scheme:light;--page:#fff;--sheet:#fff;--sunk:#f4f4f4;--ink:#000;--quiet:#444;--line:#bbb;--link:#000;--passed:#0b5a36;--failed:#8f1a14;--flaky:#6b4000;--broken:#6b4000;--interrupted:#4b357a;--skipped:#3c4855;--first:#2f7396;--reuse:#8fbfd6;--on-first:#fff;--on-reuse:#000;--field:#f4f4f4;--limit:#000}
 html{font-size:12px}body{font-size:.95rem}.tools,.skip{display:none}.scenario,.error,figure,tr{break-inside:avoid-page}.scenario{break-inside:auto}pre,.scroll{max-height:none;overflow:visible}.timeline .scroll>svg{min-width:0}
-.bar,.field,.span,.track,.usage{print-color-adjust:exact;-webkit-print-color-adjust:exact}.timeline-data{display:none}}
+.bar,.field,.memory,.span,.track,.usage{print-color-adjust:exact;-webkit-print-color-adjust:exact}.timeline-data{display:none}}
 `.trim();

@@ -166,3 +166,24 @@ export interface SlotTimeline {
     readonly text: string;
   }[];
 }
+
+/** Media type of the picture of memories that the HTML report draws; content is a `MemoryPicture` as JSON. */
+export const MEMORY_PICTURE_TYPE = 'application/vnd.sev-harness.memory-picture+json';
+
+/** The memories of guests side by side, as their host reads them. */
+export interface MemoryPicture {
+  /** One of so many bytes was counted. */
+  readonly sampledOf: number;
+  readonly guests: readonly {
+    readonly name: string;
+    /** The way of reading. */
+    readonly readBy: string;
+    readonly bytes: number;
+    readonly pagesOfZeros: number;
+    /** How often each of the 256 byte values was met in the other pages. */
+    readonly histogram: readonly number[];
+    readonly bytesPerTile: number;
+    /** Entropy of each part of the memory, in bits per byte, 0 to 8; 0 also where there are only zeros. */
+    readonly tileBits: readonly number[];
+  }[];
+}
