@@ -21,7 +21,8 @@ export const streamHandlers: RemoteHandlers = {
     checkFlags(flags, CONSOLE_FORCE | CONSOLE_SAFE, 'qemuDomainOpenConsole');
     const live = requireActive(machine.domains.resolve(dom));
     checkDevice(live, devName);
-    if (machine.has('console-refused')) throw refusal('INTERNAL_ERROR', 'QEMU', 'cannot find character device <null>');
+    if (deviceElements(live.tree, 'video').length > 0 && machine.has('console-refused'))
+      throw refusal('INTERNAL_ERROR', 'QEMU', 'cannot find character device <null>');
     const previous = openConsoles.get(live.qemu);
     if (previous && (flags & CONSOLE_FORCE) === 0) {
       throw refusal('OPERATION_FAILED', 'QEMU', 'Active console session exists for this domain');
