@@ -9,10 +9,13 @@ const PINNING = 'memory-pinning';
 export const LIFECYCLE_FAULTS = {
   'suspend-ignored': {
     breaks: 'libvirt says that it paused a guest, and the guest runs on',
-    expected: [{ scenario: ALLOWED, checks: ['pauses'] }],
+    expected: [
+      { scenario: ALLOWED, checks: ['pauses'] },
+      { scenario: 'launch-secret', checks: ['late-refused'] },
+    ],
   },
   'resume-ignored': {
-    breaks: 'libvirt says that it resumed a guest, and the guest stands still',
+    breaks: 'libvirt says that it resumed a guest that ran before, and the guest stands still',
     expected: [{ scenario: ALLOWED, checks: ['resumes'] }],
   },
   'reset-kills-guest': {
@@ -32,7 +35,7 @@ export const LIFECYCLE_FAULTS = {
     expected: [{ scenario: ALLOWED, checks: ['sata-disk-attaches'] }],
   },
   'console-refused': {
-    breaks: 'libvirt finds no console',
+    breaks: 'libvirt finds no serial console where a guest has a screen as well',
     expected: [{ scenario: ALLOWED, checks: ['consoles-open'] }],
   },
   'restart-refused': {

@@ -17,7 +17,7 @@ export function suspendDomain(machine: Machine, domain: Domain): void {
 export function resumeDomain(machine: Machine, domain: Domain): void {
   const live = requireActive(domain);
   if (domain.state[0] === STATE.running) throw refusal('OPERATION_INVALID', 'QEMU', 'domain is already running');
-  if (machine.has('resume-ignored')) return;
+  if (live.qemu.guest.hasRun && machine.has('resume-ignored')) return;
   runVcpus(domain);
   domain.state = STATES.runningUnpaused;
   announce(machine, domain, 'resumedUnpaused');
