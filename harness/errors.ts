@@ -11,6 +11,10 @@ export const harnessErrors = {
     kind: 'product',
     summary: "Downloaded certificates are not those whose keys are pinned as AMD's, or do not verify.",
   },
+  BOOT_FILE_UNREADABLE: {
+    kind: 'environment',
+    summary: 'A kernel or initrd of the host cannot be read, so that its measurement cannot be verified.',
+  },
   CHECK_UNDECLARED: {
     kind: 'harness',
     summary: 'A scenario reported a check that its header does not declare, or one twice.',
@@ -30,6 +34,11 @@ export const harnessErrors = {
   },
   DOMAIN_XML_MALFORMED: { kind: 'usage', summary: 'What was given as domain XML is not well-formed XML in UTF-8.' },
   DOMAIN_XML_OTHER_ROOT: { kind: 'usage', summary: 'What was given as domain XML has another root than <domain>.' },
+  GUEST_FILE_UNUSABLE: {
+    kind: 'environment',
+    summary:
+      'A kernel, initrd, disk image or firmware that a guest is made of is missing, unreadable or not what it should be.',
+  },
   GUEST_FIRMWARE_UNREADABLE: {
     kind: 'environment',
     summary:
@@ -56,14 +65,14 @@ export const harnessErrors = {
     kind: 'environment',
     summary: 'libvirt gives neither the PDH nor the certificate chain of the host.',
   },
-  SCENARIO_FILE: { kind: 'harness', summary: 'A scenario file did not load, or its id is not its file name.' },
-  SCENARIO_INTERRUPTED: { kind: 'environment', summary: 'The run was interrupted before the scenario ended.' },
-  SCENARIO_NEED_UNMET: { kind: 'environment', summary: 'A need that --require names is not met by the host.' },
-  SCENARIO_PROMISE_BROKEN: { kind: 'product', summary: 'At least one check of a scenario failed.' },
   PLATFORM_KEYS_UNREADABLE: {
     kind: 'environment',
     summary: 'The SEV firmware no longer gives its certificates in the middle of making new keys.',
   },
+  SCENARIO_FILE: { kind: 'harness', summary: 'A scenario file did not load, or its id is not its file name.' },
+  SCENARIO_INTERRUPTED: { kind: 'environment', summary: 'The run was interrupted before the scenario ended.' },
+  SCENARIO_NEED_UNMET: { kind: 'environment', summary: 'A need that --require names is not met by the host.' },
+  SCENARIO_PROMISE_BROKEN: { kind: 'product', summary: 'At least one check of a scenario failed.' },
   SCENARIO_TIMEOUT: { kind: 'product', summary: 'A scenario did not end within its time.' },
   SLOT_LIMIT_UNKNOWN: { kind: 'environment', summary: 'The host advertises no guest limit and none was configured.' },
 } as const satisfies ErrorCatalogue;

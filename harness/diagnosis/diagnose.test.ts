@@ -236,7 +236,7 @@ it('looks for people as it should', () => {
       unknown  the table does not know 1 line of failure:
                qemu.log:3: something else failed
 
-      diagnosis table version 1; docs/diagnosis.md lists it
+      diagnosis table version 2; docs/diagnosis.md lists it
     "
   `);
 });

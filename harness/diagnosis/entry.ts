@@ -1,5 +1,5 @@
 /** Raised whenever an entry is added, removed or changed in meaning. */
-export const TABLE_VERSION = 1;
+export const TABLE_VERSION = 2;
 
 /** `cause`: names what went wrong. `symptom`: says that something did. `benign`: looks like a fault and is none. */
 export type FindingKind = 'cause' | 'symptom' | 'benign';
@@ -18,7 +18,12 @@ export interface VersionRange {
 }
 
 /** What a refused launch means to a scenario. */
-export type RefusalCategory = 'no-free-slot' | 'no-such-pool' | 'sev-unsupported' | 'launch-refused-by-firmware';
+export type RefusalCategory =
+  | 'no-free-slot'
+  | 'no-such-pool'
+  | 'sev-unsupported'
+  | 'launch-refused-by-firmware'
+  | 'guest-file';
 
 /** One line of the table: a text of the field and what it means. */
 export interface Entry {

@@ -113,12 +113,17 @@ export class GuestLauncher {
     }
   }
 
-  /** The same where a refusal ends the scenario. Throws `LAUNCH_REFUSED` with the host's words. */
+  /**
+   * The same where a refusal ends the scenario. Throws `GUEST_FILE_UNUSABLE` where a file is at fault and `LAUNCH_REFUSED`
+   * otherwise, with the host's words.
+   */
   async launchOrFail(kind: GuestKind, role: string, options: LaunchOptions = {}): Promise<RunningGuest> {
     const launch = await this.launch(kind, role, options);
     if (launch.outcome === 'started') return launch.guest;
-    throw harnessError('LAUNCH_REFUSED', `the host refused guest '${role}': ${launch.refusal.text}`, {
-      hint: launch.refusal.words,
+    const { text, words, fix, cause } = launch.refusal;
+    const code = cause === 'guest-file' ? 'GUEST_FILE_UNUSABLE' : 'LAUNCH_REFUSED';
+    throw harnessError(code, `the host refused guest '${role}': ${text}`, {
+      hint: fix === undefined ? words : `${words} ${fix}`,
     });
   }
 

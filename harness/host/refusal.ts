@@ -8,6 +8,8 @@ export interface Refusal {
   readonly text: string;
   readonly cause: RefusalCategory | 'unknown';
   readonly words: string;
+  /** What to do about it, where the text is known. */
+  readonly fix?: string;
 }
 
 /** What libvirt's and QEMU's text says about a refused launch, from the diagnosis table. */
@@ -18,5 +20,5 @@ export function refusalOf(error: RemoteError): Refusal {
   if (first === undefined || first.kind !== 'cause')
     return { text, cause: 'unknown', words: `libvirt refused without a text that we know: ${text}` };
   const caution = first.caution === undefined ? '' : ` ${first.caution}`;
-  return { text, cause: first.refusal ?? 'unknown', words: `${first.cause}${caution}` };
+  return { text, cause: first.refusal ?? 'unknown', words: `${first.cause}${caution}`, fix: first.fix };
 }

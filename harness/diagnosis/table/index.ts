@@ -1,4 +1,5 @@
 import type { Entry } from '../entry.ts';
+import { guestFileEntries } from './guest-files.ts';
 import { kernelEntries } from './kernel.ts';
 import { libvirtEntries } from './libvirt.ts';
 import { qemuGuestEntries } from './qemu-guest.ts';
@@ -11,6 +12,7 @@ export const diagnosisTable: Readonly<Record<string, readonly Entry[]>> = {
   'QEMU, before the launch': qemuInitEntries,
   'QEMU, the launch': qemuLaunchEntries,
   'QEMU, memory, firmware, secrets and life': qemuGuestEntries,
+  'QEMU, what a guest is made of': guestFileEntries,
   libvirt: libvirtEntries,
   'Kernel log': kernelEntries,
   'nova and tools': toolEntries,

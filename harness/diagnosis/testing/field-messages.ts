@@ -128,6 +128,30 @@ export const fieldMessages: readonly FieldMessage[] = [
   ],
   [`${STAMP}cpus are not resettable, terminating`, 'not-resettable'],
   ['error: kvm run failed Invalid argument', 'kvm-run-failed'],
+  // What a guest is made of.
+  [
+    `error: internal error: process exited while connecting to monitor: qemu: error reading initrd /srv/initrd: Failed to open file “/srv/initrd”: open() failed: Permission denied`,
+    'guest-file-denied',
+    /\/srv\/initrd/,
+  ],
+  [
+    "error: Cannot access storage file '/srv/disk.img': No such file or directory",
+    'guest-file-missing',
+    /\/srv\/disk\.img/,
+  ],
+  [
+    "error: Cannot access storage file '/srv/disk.img' (as uid:64055, gid:108): Permission denied",
+    'guest-file-denied',
+    /may not open \/srv\/disk\.img/,
+  ],
+  [
+    `${STAMP}-blockdev {"driver":"file","filename":"/srv/OVMF.fd","node-name":"libvirt-pflash0-storage"}: Could not open '/srv/OVMF.fd': No such file or directory`,
+    'guest-file-missing',
+    /no file \/srv\/OVMF\.fd/,
+  ],
+  ['qemu: linux kernel too old to load a ram disk', 'not-a-kernel'],
+  [`${STAMP}system firmware block device  has invalid size 512`, 'guest-firmware-size', /512 bytes/],
+  ['2026-11-23 05:00:44.513+0000: shutting down, reason=crashed', 'qemu-killed', /dmesg/],
   // The kernel's log.
   [dmesg('ccp 0000:22:00.1: SEV: failed to INIT error 0x13, rc -5'), 'init-hardware-error'],
   [dmesg('ccp 0000:23:00.2: SEV: failed to INIT error 0x8003, rc -5'), 'init-bootloader'],
