@@ -6,6 +6,7 @@ export const guestErrors = {
     kind: 'harness',
     summary: "A line of a guest's console begins as the agent's lines do and breaks their grammar.",
   },
+  GUEST_BOOT_FAILED: { kind: 'product', summary: 'A guest did not boot, and its console says why.' },
   GUEST_CONSOLE_ENDED: { kind: 'product', summary: "A guest's console ended before it printed what was waited for." },
   GUEST_CONSOLE_TIMEOUT: { kind: 'product', summary: 'A guest did not print in time what was waited for.' },
   GUEST_IMAGE_BUILD: { kind: 'harness', summary: 'The agent of the guest image does not compile on this machine.' },

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { GuestRam } from '../memory/guest-ram.ts';
 import { PAGE_BYTES } from '../memory/tweak.ts';
+import { modelWorkload } from './guest-workload.ts';
 import type { LaunchContent } from './launch-content.ts';
 import { guid } from './ovmf-table.ts';
 
@@ -10,6 +11,8 @@ const PRIVATE_AT = 0x0100_0000;
 const PRIVATE_PAGES = 8;
 const SHARED_AT = 0x0180_0000;
 const SHARED_PAGES = 2;
+const EQUAL_AT = 0x0190_0000;
+const EQUAL_PAGES_MAX = 1024;
 /** Room for the pages above; a smaller guest stays silent. */
 const NEEDED_BYTES = 0x0200_0000;
 /** Bits of MSR 0xC0010131 (AMD APM volume 2, section 15.34.10). */
@@ -45,10 +48,46 @@ export function bootGuest(ram: GuestRam, content: LaunchContent): string {
     line('encryption', { line: isEncrypted ? `Memory Encryption Features active: AMD ${features}` : null }),
     ...readSecrets(ram, secretPlace(content.cmdline) ?? content.secretArea?.base),
     ...writeCanary(ram, content.cmdline),
+    ...writeEqualPages(ram, parameter(content.cmdline, 'equal-pages')),
+    ...(parameter(content.cmdline, 'workload')?.split(',') ?? []).map((name) =>
+      workload(ram, name, parameter(content.cmdline, 'rounds')),
+    ),
     line('idle', {}),
   ]
     .map((text) => `${text}\r\n`)
     .join('');
+}
+
+/** A line typed on the console. The emulated guest does not power itself off. */
+export function answerLine(ram: GuestRam, typed: string): string {
+  const [, name, rounds] = /^workload (\S+)(?: (\d+))?$/.exec(typed.trim()) ?? [];
+  return name === undefined ? '' : `${workload(ram, name, rounds)}\r\n`;
+}
+
+function workload(ram: GuestRam, name: string, rounds: string | undefined): string {
+  const guest = { isEncrypted: ram.asid !== undefined, seed: `${ram.systemAddress}` };
+  const { event, ...fields } = modelWorkload(name, rounds === undefined ? undefined : Number(rounds), guest);
+  return line(event, fields);
+}
+
+/** The value of `sevh.<name>` on the command line. */
+function parameter(cmdline: string, name: string): string | undefined {
+  return cmdline
+    .split(/\s+/)
+    .find((word) => word.startsWith(`sevh.${name}=`))
+    ?.slice(`sevh.${name}=`.length);
+}
+
+/** Pages that every guest with this seed has: made of the seed and their number alone. */
+function writeEqualPages(ram: GuestRam, asked: string | undefined): string[] {
+  const [, count, seed] = /^(\d+),(.*)$/.exec(asked ?? '') ?? [];
+  if (count === undefined || seed === undefined) return [];
+  const pages = Math.min(Number(count), EQUAL_PAGES_MAX);
+  for (let index = 0; index < pages; index++) {
+    const content = createHash('sha512').update(`${seed} ${index}`).digest();
+    ram.write(EQUAL_AT + index * PAGE_BYTES, Buffer.alloc(PAGE_BYTES, content));
+  }
+  return [line('equal-pages', { pages, seed })];
 }
 
 function line(event: string, fields: object): string {
@@ -56,7 +95,7 @@ function line(event: string, fields: object): string {
 }
 
 function writeCanary(ram: GuestRam, cmdline: string): string[] {
-  const token = /(?:^|\s)sevh\.canary=((?:[0-9a-f]{2})+)(?:\s|$)/.exec(cmdline)?.[1];
+  const token = /^(?:[0-9a-f]{2})+$/.exec(parameter(cmdline, 'canary') ?? '')?.[0];
   if (token === undefined) return [];
   const page = Buffer.alloc(PAGE_BYTES, token, 'hex');
   if (ram.asid !== undefined) ram.setShared(SHARED_AT, SHARED_PAGES * PAGE_BYTES, true);
@@ -75,7 +114,7 @@ function writeCanary(ram: GuestRam, cmdline: string): string[] {
 }
 
 function secretPlace(cmdline: string): number | undefined {
-  const given = /(?:^|\s)sevh\.secret=0x([0-9a-f]+)(?:\s|$)/.exec(cmdline)?.[1];
+  const given = /^0x([0-9a-f]+)$/.exec(parameter(cmdline, 'secret') ?? '')?.[1];
   return given === undefined ? undefined : Number.parseInt(given, 16);
 }
 

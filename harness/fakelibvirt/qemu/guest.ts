@@ -4,7 +4,7 @@ import type { MemoryFaults } from '../memory/faults.ts';
 import { GuestRam } from '../memory/guest-ram.ts';
 import type { HostMemory } from '../memory/host-memory.ts';
 import { type VerifierFaults, verifyBlobs } from './guest-firmware.ts';
-import { bootGuest } from './guest-kernel.ts';
+import { answerLine, bootGuest } from './guest-kernel.ts';
 import type { BlobName, BootBlobs } from './kernel-hashes.ts';
 import type { LaunchContent } from './launch-content.ts';
 import { VMSA_BYTES } from './vmsa.ts';
@@ -47,6 +47,7 @@ export class GuestMachine implements Disposable {
   #measurement: Uint8Array | undefined;
   #swapped: Partial<BootBlobs> = {};
   #console = '';
+  readonly #atRun = new Set<() => void>();
   #isGone = false;
 
   constructor(parts: GuestParts) {
@@ -80,6 +81,19 @@ export class GuestMachine implements Disposable {
     if (this.#hasRun) return;
     this.#hasRun = true;
     if (this.#loaded) this.#boot(this.#loaded.ram);
+    for (const tell of this.#atRun) tell();
+    this.#atRun.clear();
+  }
+
+  /** Calls back once the vCPUs run for the first time. Returns a function that forgets it. */
+  whenRun(tell: () => void): () => void {
+    this.#atRun.add(tell);
+    return () => this.#atRun.delete(tell);
+  }
+
+  /** What the guest prints when this line is typed on its serial port. */
+  answer(line: string): string {
+    return this.#loaded === undefined ? '' : answerLine(this.#loaded.ram, line);
   }
 
   /** Other bytes for the guest firmware to fetch than those that were hashed at the start; false without a direct boot. */

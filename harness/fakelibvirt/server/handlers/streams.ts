@@ -65,24 +65,34 @@ function checkDevice(live: LiveDomain, devName: string | null): void {
   }
 }
 
-/** The model guest greets on its serial port and echoes what is typed. */
+/** As long a line as a Linux terminal takes (N_TTY_BUF_SIZE). */
+const TYPED_MAX = 4096;
+
+/** The model guest greets on its serial port, echoes what is typed, and answers a line as the agent does. */
 function consoleSource({ qemu }: LiveDomain, name: string): StreamSource {
   let send: ((bytes: Uint8Array) => void) | undefined;
   let finish: (() => void) | undefined;
+  let typed = '';
   const hangUp = () => finish?.();
   openConsoles.set(qemu, hangUp);
-  const forget = qemu.whenGone(hangUp);
+  const print = (text: string) => send?.(new TextEncoder().encode(text));
+  const forget = [qemu.whenGone(hangUp)];
+  if (!qemu.guest.hasRun) forget.push(qemu.guest.whenRun(() => print(qemu.guest.console)));
   return {
     open: (sendBytes, finishStream) => {
       send = sendBytes;
       finish = finishStream;
-      send(new TextEncoder().encode(`\r\nemulated guest ${name}\r\n${qemu.guest.console}`));
+      print(`\r\nemulated guest ${name}\r\n${qemu.guest.console}`);
     },
     input: (bytes) => {
-      if (qemu.runState === 'running') send?.(bytes);
+      if (qemu.runState !== 'running') return;
+      send?.(bytes);
+      const lines = (typed + new TextDecoder().decode(bytes)).split(/\r?\n/);
+      typed = (lines.pop() ?? '').slice(0, TYPED_MAX);
+      for (const line of lines) print(qemu.guest.answer(line));
     },
     closed: () => {
-      forget();
+      for (const one of forget) one();
       if (openConsoles.get(qemu) === hangUp) openConsoles.delete(qemu);
     },
   };
