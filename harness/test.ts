@@ -2,7 +2,7 @@
 
 export { buildSecretTable, formatSevPolicy, Secret } from '../attestation/index.ts';
 export { fromBase64, toBase64, toHex } from '../core/bytes.ts';
-export { SLOT_TIMELINE_TYPE } from '../reports/model/run.ts';
+export { MEMORY_PICTURE_TYPE, SLOT_TIMELINE_TYPE } from '../reports/model/run.ts';
 export { lintDomain } from './conformance/lint.ts';
 export { enforcedMutants, type Mutant, mutantXml, sentenceOf } from './conformance/mutants.ts';
 export { type Trial, tryDomain } from './conformance/trial.ts';
@@ -33,6 +33,15 @@ export {
   swapBlob,
 } from './guest/direct-boot.ts';
 export { DiskImages } from './guest/disk-images.ts';
+export { countsText, memoryPicture, routesText } from './guest/memory/describe.ts';
+export { entropyBits, histogramOf } from './guest/memory/histogram.ts';
+export {
+  canaryPlaces,
+  hitsOutside,
+  type MemorySurvey,
+  scanGuest,
+  surveyMemory,
+} from './guest/memory/survey.ts';
 export {
   howLimitEnds,
   impossibleMemoryMiB,

@@ -1,8 +1,10 @@
 /** Three quarters of these may be in use: 786,432 contents, as 3 GiB of different pages have. */
-const SLOTS = 2 ** 20;
+const MAX_SLOTS = 2 ** 20;
+/** A small memory needs a small table. */
+const FIRST_SLOTS = 2 ** 12;
+const GROWTH = 4;
 const SLOT_WORDS = 4;
 const COUNT = 2;
-const FULL = (SLOTS / 4) * 3;
 
 /** How many pages of a memory hold the same as another page of it. */
 export interface EqualPages {
@@ -19,7 +21,7 @@ export interface EqualPages {
 }
 
 /**
- * Counts how often each content of a page occurs, in 16 MiB whatever the size of the memory.
+ * Counts how often each content of a page occurs, in 16 MiB at most, whatever the size of the memory.
  *
  * The table counts every content while there is room. When it is full, it keeps the contents whose fingerprint ends in one zero
  * bit, then in two, and so on: a sample of contents, each with *all* its pages (P. Gibbons, "Distinct Sampling for
@@ -30,7 +32,7 @@ export interface EqualPages {
  */
 export class PageTable {
   /** Low word, high word and number of pages of each slot, and one word of nothing: a slot lies within one line of the cache. */
-  readonly #slots = new Int32Array(SLOTS * SLOT_WORDS);
+  #slots = new Int32Array(FIRST_SLOTS * SLOT_WORDS);
   #used = 0;
   /** Low bits of a fingerprint that must be zero. */
   #level = 0;
@@ -38,23 +40,23 @@ export class PageTable {
   add(low: number, high: number, pages = 1): void {
     if ((low & (2 ** this.#level - 1)) !== 0) return;
     const slots = this.#slots;
-    let at = (high & (SLOTS - 1)) * SLOT_WORDS;
+    let at = (high * SLOT_WORDS) & (slots.length - 1);
     while (slots[at + COUNT] !== 0) {
       if (slots[at] === low && slots[at + 1] === high) {
         slots[at + COUNT] = (slots[at + COUNT] as number) + pages;
         return;
       }
-      at = (at + SLOT_WORDS) % slots.length;
+      at = (at + SLOT_WORDS) & (slots.length - 1);
     }
     slots[at] = low;
     slots[at + 1] = high;
     slots[at + COUNT] = pages;
     this.#used++;
-    if (this.#used > FULL) this.#thinOut(this.#level + 1);
+    if (this.#used > (slots.length / SLOT_WORDS / 4) * 3) this.#makeRoom();
   }
 
   merge(other: PageTable): void {
-    if (other.#level > this.#level) this.#thinOut(other.#level);
+    if (other.#level > this.#level) this.#refill(this.#slots.length, other.#level);
     other.#forEach((low, high, pages) => this.add(low, high, pages));
   }
 
@@ -103,11 +105,18 @@ export class PageTable {
     }
   }
 
-  #thinOut(level: number): void {
+  #makeRoom(): void {
+    const words = this.#slots.length * GROWTH;
+    if (words <= MAX_SLOTS * SLOT_WORDS) this.#refill(words, this.#level);
+    else this.#refill(this.#slots.length, this.#level + 1);
+  }
+
+  #refill(words: number, level: number): void {
     const { entries } = this.pack();
     this.#level = level;
-    this.#slots.fill(0);
     this.#used = 0;
+    if (words === this.#slots.length) this.#slots.fill(0);
+    else this.#slots = new Int32Array(words);
     for (let at = 0; at < entries.length; at += 3)
       this.add(entries[at] as number, entries[at + 1] as number, entries[at + 2] as number);
   }

@@ -17,6 +17,11 @@ export interface ReadableMemory {
   readonly file?: { readonly path: string; readonly extents: readonly FileExtent[] };
 }
 
+/** Some of the memory, by the same way of reading. */
+export function partOf(memory: ReadableMemory, ranges: readonly MemoryRange[]): ReadableMemory {
+  return { ranges, windowBytes: memory.windowBytes, read: (guestAddress, bytes) => memory.read(guestAddress, bytes) };
+}
+
 export interface ScanOptions {
   readonly token?: Uint8Array;
   readonly signal?: AbortSignal;

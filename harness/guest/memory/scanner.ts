@@ -25,9 +25,9 @@ export interface ScanResult {
   readonly pagesOfZeros: number;
   /** Of the pages that are not all zeros. */
   readonly equalPages: EqualPages;
-  /** How often each byte value occurs among the sampled bytes. */
+  /** How often each byte value occurs among the sampled bytes of pages that are not all zeros. */
   readonly histogram: readonly number[];
-  /** Bits per byte of each part of the memory, in the order of its addresses. */
+  /** Bits per byte of such pages in each part of the memory, in the order of its addresses; 0 where there are none. */
   readonly entropyMap: { readonly bytesPerTile: number; readonly bits: readonly number[] };
 }
 
@@ -89,8 +89,11 @@ export class MemoryScanner {
     for (let from = 0; from + PAGE_WORDS <= words.length; from += PAGE_WORDS) {
       this.#search?.within(bytes, words, from, from + PAGE_WORDS, found);
       const { low, high } = fingerprint(words, from);
-      if (low === ZEROS.low && high === ZEROS.high) this.#pagesOfZeros++;
-      else this.#pages.add(low, high);
+      if (low === ZEROS.low && high === ZEROS.high) {
+        this.#pagesOfZeros++;
+        continue;
+      }
+      this.#pages.add(low, high);
       this.#sample(bytes, from * 4, position);
     }
     this.#bytes += bytes.length;
