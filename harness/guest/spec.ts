@@ -83,11 +83,16 @@ export function guestXml(spec: GuestSpec, facts: SevFacts, owner: Owner): string
 
 function virtioDevices({ disk, hasConsole }: VirtioDevices, options: { '@iommu': 'on' } | undefined) {
   const driver = options === undefined ? {} : { driver: options };
+  const controllers = [
+    ...(hasConsole ? [{ '@type': 'virtio-serial', '@index': 0, ...driver }] : []),
+    // Not virtio-blk, from which no SEV guest may boot: the first disk is taken for the boot disk.
+    ...(disk === undefined ? [] : [{ '@type': 'scsi', '@index': 0, '@model': 'virtio-scsi', ...driver }]),
+  ];
   return {
     rng: { '@model': 'virtio', ...driver, backend: { '@model': 'random', '#text': '/dev/urandom' } },
+    ...(controllers.length > 0 ? { controller: controllers } : {}),
     ...(hasConsole
       ? {
-          controller: { '@type': 'virtio-serial', '@index': 0, ...driver },
           console: [
             { '@type': 'pty', target: { '@type': 'serial' } },
             { '@type': 'null', target: { '@type': 'virtio' } },
@@ -99,9 +104,9 @@ function virtioDevices({ disk, hasConsole }: VirtioDevices, options: { '@iommu':
       : {
           disk: {
             '@type': 'file',
-            driver: { '@name': 'qemu', '@type': 'raw', ...options },
+            driver: { '@name': 'qemu', '@type': 'raw' },
             source: { '@file': disk },
-            target: { '@dev': 'vda', '@bus': 'virtio' },
+            target: { '@dev': 'sda', '@bus': 'scsi' },
             readonly: {},
           },
         }),

@@ -11,7 +11,18 @@ export interface KernelModule {
 }
 
 /** What the agent can make use of; a kernel has each built in, as a module, or not at all. */
-const WANTED = ['virtio_pci', 'virtio_blk', 'virtio_rng', 'virtio_console', 'msr', 'button', 'evdev', 'efi_secret'];
+const WANTED = [
+  'virtio_pci',
+  'virtio_scsi',
+  'sd_mod',
+  'virtio_blk',
+  'virtio_rng',
+  'virtio_console',
+  'msr',
+  'button',
+  'evdev',
+  'efi_secret',
+];
 
 const EXTENSION = /\.ko(\.(?:gz|xz|zst))?$/;
 
