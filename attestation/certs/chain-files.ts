@@ -4,7 +4,7 @@ import type { Usage } from '../abi/codes.ts';
 import { SEV_CERTIFICATE_LENGTH } from '../abi/sev-certificate.ts';
 import { attestationError } from '../errors.ts';
 import { type AmdCaCertificate, encodeAmdCaCertificate, parseAmdCaCertificate } from './amd-ca.ts';
-import { encodeSevCertificate, parseSevCertificate, type SevCertificate, signedBytes } from './sev-certificate.ts';
+import { encodeSevCertificate, parseSevCertificate, type SevCertificate } from './sev-certificate.ts';
 
 /** What is there of a chain from a platform's PDH to AMD's root. */
 export interface ChainCertificates {
@@ -111,10 +111,19 @@ export function sameSev(first: SevCertificate, second: SevCertificate): boolean 
 function chooseSev(role: string, first: SevCertificate | undefined, second: SevCertificate | undefined) {
   if (first === undefined || second === undefined) return first ?? second;
   if (sameSev(first, second)) return first;
-  const sameCek = role === 'cek' && equalBytes(signedBytes(first), signedBytes(second));
-  if (sameCek && isUnsigned(first)) return second;
-  if (sameCek && isUnsigned(second)) return first;
+  if (role === 'cek' && isSameKey(first, second)) {
+    if (isUnsigned(first)) return second;
+    if (isUnsigned(second)) return first;
+  }
   throw conflict(role);
+}
+
+/** The API version may differ: an export says that of the firmware, AMD's signed CEK says 0.14. */
+function isSameKey(first: SevCertificate, second: SevCertificate): boolean {
+  return sameSev(
+    { ...first, slots: [undefined, undefined] },
+    { ...second, slots: [undefined, undefined], apiMajor: first.apiMajor, apiMinor: first.apiMinor },
+  );
 }
 
 export function isUnsigned(certificate: SevCertificate): boolean {

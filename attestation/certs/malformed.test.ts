@@ -233,10 +233,13 @@ describe('files', () => {
   });
 
   it('let a signed CEK take the place of the unsigned one, in either order, and of no other key', () => {
-    const unsigned = { cek: { ...chain.cek, slots: [undefined, undefined] as const } };
+    const unsigned = parseCertChain(files.certChain);
+    expect(unsigned.cek?.apiMinor).not.toBe(chain.cek.apiMinor);
     const signed = { cek: chain.cek };
-    expect(mergeChains(unsigned, signed)).toEqual(signed);
-    expect(mergeChains(signed, unsigned)).toEqual(signed);
+    expect(mergeChains(unsigned, signed).cek).toEqual(chain.cek);
+    expect(mergeChains(signed, unsigned).cek).toEqual(chain.cek);
+    const signedAnew = { cek: { ...chain.cek, slots: [chain.cek.slots[0], chain.cek.slots[0]] as const } };
+    expect(() => mergeChains(signed, signedAnew)).toThrow(refusal('CHAIN_CERTIFICATES_CONFLICT', /CEK/));
     const other = forgePlatform({ random: seededRandom('other') }).chain.cek;
     expect(() => mergeChains(unsigned, { cek: other })).toThrow(refusal('CHAIN_CERTIFICATES_CONFLICT', /CEK/));
   });

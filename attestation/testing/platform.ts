@@ -95,7 +95,8 @@ export function forgePlatform(options: ForgeOptions = {}): ForgedPlatform {
     ...edits,
   });
 
-  const cekBody = body('CEK', keys.cek, knobs.cek);
+  // AMD's key server says 0.14, whatever firmware runs.
+  const cekBody = body('CEK', keys.cek, { apiMajor: 0, apiMinor: 14, ...knobs.cek });
   const cekSlot = rsaSlot(knobs.cekSignedByOther ? otherCaKey : askKey, cekBody, knobs.cekPss ?? pss, bits);
   const cek = withSlots(cekBody, [cekSlot, undefined], knobs.cekSlots);
   const oca = ecdsaSigned(body('OCA', keys.oca, knobs.oca), knobs.ocaSlots, [
@@ -130,11 +131,16 @@ function encodeFiles(chain: ForgedPlatform['chain']): PlatformFiles {
   const [pdh, cek] = [encodeSevCertificate(chain.pdh), encodeSevCertificate(chain.cek)];
   return {
     pdh,
-    certChain: encodeCertChain({ ...chain, cek: { ...chain.cek, slots: [undefined, undefined] } }),
+    certChain: encodeCertChain({ ...chain, cek: asExported(chain) }),
     cek,
     askArk,
     fullExport: Buffer.concat([pdh, encodeCertChain(chain), askArk]),
   };
+}
+
+/** The CEK as firmware exports it: its own API version, and no signature. */
+function asExported({ cek, pek: { apiMajor, apiMinor } }: ForgedPlatform['chain']): SevCertificate {
+  return { ...cek, apiMajor, apiMinor, slots: [undefined, undefined] };
 }
 
 function emptyCa(usage: 'ARK' | 'ASK', key: ForgedCaKey): AmdCaCertificate {

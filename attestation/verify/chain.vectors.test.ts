@@ -134,6 +134,14 @@ describe('third-party certificates', () => {
     expect(checks.filter((row) => row.outcome !== 'passed').map((row) => row.id)).toEqual(['chain.cek-not-revoked']);
   });
 
+  it('a CEK that firmware exported, API 0.16 and unsigned, is completed by the one that AMD signed, API 0.14', () => {
+    const exported = parseSevCertificate(fileOf('sevcert-cek-unsigned', 'cek'));
+    const signed = parseSevCertificate(fileOf('sevchain-virtee-naples', 'cek'));
+    expect([exported.apiMinor, signed.apiMinor]).toEqual([16, 14]);
+    expect(mergeChains({ cek: exported }, { cek: signed })).toEqual({ cek: signed });
+    expect(mergeChains({ cek: signed }, { cek: exported })).toEqual({ cek: signed });
+  });
+
   it.each(GENERATIONS)('the %s root is AMD’s, and no other product’s', (product) => {
     const { ark, ask } = rootsOf(product)?.certificates ?? {};
     expect(verifyRoots({ ark, ask }).root).toMatchObject({ isAmd: true, product });

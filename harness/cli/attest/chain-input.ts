@@ -15,39 +15,31 @@ import { type Arguments, clip, usageError } from './flags.ts';
 import type { AttestIo } from './io.ts';
 import { type InputReader, naming } from './read.ts';
 
-const SEV_LENGTH = [2084] as const;
-const CA_LENGTHS = [832, 1600] as const;
 const ASK_ARK_LENGTHS = [1664, 3200] as const;
-const CERT_CHAIN_LENGTHS = [6252] as const;
 const EXPORT_LENGTHS = [8336, 8336 + 1664, 8336 + 3200] as const;
 const CHIP_ID_BYTES = 64;
 
 /** The chain that the flags name, with what the host says of itself put under it. */
 export function readChain(args: Arguments, io: AttestIo, read: InputReader, fromHost: ChainCertificates = {}) {
   const parts: ChainCertificates[] = [];
-  const take = (
-    name: string,
-    lengths: readonly number[],
-    parse: (bytes: Uint8Array) => ChainCertificates,
-    path = args.text(name),
-  ) => {
+  const take = (name: string, parse: (bytes: Uint8Array) => ChainCertificates, path = args.text(name)) => {
     if (path === undefined) return;
     const flag = `--${name}`;
-    const bytes = read.either(flag, path, lengths);
+    const bytes = read.either(flag, path);
     parts.push(naming(flag, path, () => parse(bytes)));
   };
-  take('chain', [...CERT_CHAIN_LENGTHS, ...EXPORT_LENGTHS], parseChainOrExport);
-  take('pdh', SEV_LENGTH, (bytes) => ({ pdh: parseSevCertificate(bytes) }));
-  take('pek', SEV_LENGTH, (bytes) => ({ pek: parseSevCertificate(bytes) }));
-  take('oca', SEV_LENGTH, (bytes) => ({ oca: parseSevCertificate(bytes) }));
-  take('cek', SEV_LENGTH, (bytes) => ({ cek: parseSevCertificate(bytes) }));
-  take('ask', CA_LENGTHS, (bytes) => ({ ask: parseAmdCaCertificate(bytes) }));
-  take('ark', CA_LENGTHS, (bytes) => ({ ark: parseAmdCaCertificate(bytes) }));
-  take('ask-ark', ASK_ARK_LENGTHS, parseAskArk);
+  take('chain', parseChainOrExport);
+  take('pdh', (bytes) => ({ pdh: parseSevCertificate(bytes) }));
+  take('pek', (bytes) => ({ pek: parseSevCertificate(bytes) }));
+  take('oca', (bytes) => ({ oca: parseSevCertificate(bytes) }));
+  take('cek', (bytes) => ({ cek: parseSevCertificate(bytes) }));
+  take('ask', (bytes) => ({ ask: parseAmdCaCertificate(bytes) }));
+  take('ark', (bytes) => ({ ark: parseAmdCaCertificate(bytes) }));
+  take('ask-ark', parseAskArk);
   const given = mergeChains(...parts);
   const product = readProduct(args);
   if (product !== undefined && given.ask === undefined && given.ark === undefined) {
-    take('ask-ark', ASK_ARK_LENGTHS, parseAskArk, cachedRootsPath(io.env, product));
+    take('ask-ark', parseAskArk, cachedRootsPath(io.env, product));
   }
   // What the owner brought goes before what the host says; a signed CEK still completes the host's unsigned one.
   const { pdh, pek, oca, ...rest } = fromHost;
@@ -103,7 +95,7 @@ export function parseChipId(text: string): Uint8Array {
 }
 
 function readTrustedRoot(path: string, read: InputReader) {
-  const bytes = read.either('--trusted-root', path, [...CA_LENGTHS, ...ASK_ARK_LENGTHS]);
+  const bytes = read.either('--trusted-root', path);
   return naming('--trusted-root', path, () => {
     const { ark } = ASK_ARK_LENGTHS.some((length) => length === bytes.length)
       ? parseAskArk(bytes)

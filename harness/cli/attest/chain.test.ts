@@ -6,6 +6,7 @@ import { encodeAmdCaCertificate } from '../../../attestation/certs/amd-ca.ts';
 import { encodeSevCertificate } from '../../../attestation/certs/sev-certificate.ts';
 import { type ForgedPlatform, forgePlatform } from '../../../attestation/testing/platform.ts';
 import { PLATFORM_DEFECTS, type PlatformDefect } from '../../../attestation/testing/platform-defects.ts';
+import { toBase64 } from '../../../core/bytes.ts';
 import { type ForgedCase, forgeCase } from './testing/forged-case.ts';
 import { runAttest } from './testing/run-attest.ts';
 
@@ -44,6 +45,14 @@ describe('a complete chain is valid', () => {
     expect(out).toContain('cek.cert: taken as binary, 2084 bytes');
     expect(out).toContain('VALID: ');
     expect(out).toContain('root: not AMD');
+  });
+
+  it('also when the text is not ended by a line end: three certificates in base64 are as long as four in binary', async () => {
+    const file = path.join(root, 'chain-without-line-end.b64');
+    writeFileSync(file, toBase64(forged.platform.files.certChain));
+    const words = ['--pdh', forged.path('pdh.b64'), '--chain', file, ...roots(), ...cek(), ...trusting()];
+    const { code, out } = await runAttest(['chain', ...words]);
+    expect([code, out]).toEqual([0, expect.stringContaining('.b64: taken as base64, 6252 bytes')]);
   });
 
   it('as one whole export', async () => {

@@ -131,8 +131,8 @@ function readSession(args: Arguments, read: InputReader): Evidence['session'] {
     return undefined;
   }
   return {
-    session: read.either('--session', session, [128]),
-    godh: godh === undefined ? undefined : read.either('--godh', godh, [2084]),
+    session: read.either('--session', session),
+    godh: godh === undefined ? undefined : read.either('--godh', godh),
   };
 }
 

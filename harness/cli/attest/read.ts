@@ -32,12 +32,13 @@ export class InputReader {
   /**
    * Binary, or one line of strict base64 as libvirt and QEMU hand it out.
    *
-   * A file of one of the `lengths` is binary. Any other that consists of base64 characters is base64. What is neither is
-   * binary of a wrong length, for the parser to refuse. Throws `ATTEST_INPUT_UNREADABLE`, `ATTEST_INPUT_BASE64`.
+   * A file that consists of base64 characters is base64, whatever its length: three certificates in base64 are as long as
+   * four in binary, and every binary form has bytes that are no such characters. Throws `ATTEST_INPUT_UNREADABLE`,
+   * `ATTEST_INPUT_BASE64`.
    */
-  either(flag: string, path: string, lengths: readonly number[]): Uint8Array {
+  either(flag: string, path: string): Uint8Array {
     const raw = readLimited(flag, path, MAX_SMALL_BYTES);
-    const text = lengths.includes(raw.length) ? undefined : base64Text(raw);
+    const text = base64Text(raw);
     const bytes = text === undefined ? raw : decode(flag, path, text);
     this.notes.push({ flag, path, form: text === undefined ? 'binary' : 'base64', bytes: bytes.length });
     return bytes;

@@ -18,8 +18,6 @@ import { present, type Report, verdictOf } from './verdict.ts';
 import { judge } from './verify.ts';
 import { writeFiles } from './write.ts';
 
-const HEADER_BYTES = 52;
-
 /** Encrypts secrets for a guest whose launch verifies; writes the packet, or injects it through libvirt. */
 export async function secretVerb(args: Arguments, io: AttestIo): Promise<number> {
   if (args.has('open')) return openPacket(args, io);
@@ -124,8 +122,8 @@ async function openPacket(args: Arguments, io: AttestIo): Promise<number> {
   const read = new InputReader();
   const [headerPath, payloadPath] = [args.required('secret-header'), args.required('secret-payload')];
   const keys = packetKeys(await readKeys(args, read), args.required('measurement'));
-  const header = read.either('--secret-header', headerPath, [HEADER_BYTES]);
-  const payload = read.either('--secret-payload', payloadPath, []);
+  const header = read.either('--secret-header', headerPath);
+  const payload = read.either('--secret-payload', payloadPath);
   const secrets = naming('--secret-payload', payloadPath, () =>
     parseSecretTable(openLaunchSecret({ header, payload }, keys)),
   );
