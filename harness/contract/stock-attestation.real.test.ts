@@ -91,7 +91,8 @@ async function launch({
     ? `<kernel>${at('vmlinuz')}</kernel><initrd>${at('initrd.img')}</initrd><cmdline>${CMDLINE}</cmdline>`
     : '';
   const domain = await connection.createDomain(
-    `<domain type='kvm'><name>${name}</name><memory unit='MiB'>64</memory><vcpu>${vcpus}</vcpu>
+    `<domain type='kvm'><name>${name}</name><memory unit='MiB'>64</memory>
+     <memtune><hard_limit unit='MiB'>512</hard_limit></memtune><vcpu>${vcpus}</vcpu>
      <os><type arch='x86_64' machine='q35'>hvm</type>
      <loader readonly='yes' type='pflash' stateless='yes'>${firmware}</loader>${kernel}</os>
      <features><acpi/></features><cpu mode='host-passthrough'/><devices><serial type='pty'/></devices>
