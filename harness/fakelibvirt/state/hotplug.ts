@@ -15,11 +15,12 @@ export function assertHotpluggable(machine: Machine, definition: DomainDefinitio
   if (device.name === 'hostdev') assertPassthrough(machine, device);
   if (device.name !== 'disk') return;
   const disk = parseDisk(device);
-  const twin = definition.disks.find((other) => other.target === disk.target);
-  if (twin) throw duplicateTarget(disk.target, twin.source, disk.source);
+  if (disk.bus === 'fdc') throw refusal('INTERNAL_ERROR', 'DOMAIN', "Invalid bus type 'fdc' for disk");
   if (disk.type === 'file' && disk.source !== undefined && !isOnHost(disk.source)) {
     throw systemRefusal(2, 'STORAGE', `Cannot access storage file '${disk.source}'`);
   }
+  const twin = definition.disks.find((other) => other.target === disk.target);
+  if (twin) throw duplicateTarget(disk.target, twin.source, disk.source);
   const unit = Math.max(0, disk.target.charCodeAt(2) - 97);
   switch (disk.bus) {
     case 'virtio':
@@ -34,8 +35,6 @@ export function assertHotpluggable(machine: Machine, definition: DomainDefinitio
     case 'ide':
       if (!isQ35(definition.machine)) throw notHotpluggable(`ide.${unit >> 1}`);
       throw refusal('INTERNAL_ERROR', 'DOMAIN', 'Could not find ide controller with index 0 required for device');
-    case 'fdc':
-      throw refusal('INTERNAL_ERROR', 'DOMAIN', "Invalid bus type 'fdc' for disk");
     default:
       return;
   }

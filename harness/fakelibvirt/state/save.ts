@@ -19,6 +19,26 @@ export function assertMigratable(machine: Machine, { qemu }: LiveDomain, fault?:
   throw refusal(code, 'QEMU', `cannot migrate domain${reason}`);
 }
 
+/** What copies memory stops a running guest first, before it is asked whether that may be, and lets it go on afterwards. */
+export function whileStopped(machine: Machine, domain: Domain, live: LiveDomain, work: () => void): void {
+  if (domain.state[0] !== STATE.running) {
+    work();
+    return;
+  }
+  live.qemu.runState = 'paused';
+  domain.state = STATES.pausedUser;
+  announce(machine, domain, 'suspendedPaused');
+  try {
+    work();
+  } finally {
+    if (domain.live === live) {
+      live.qemu.runState = 'running';
+      domain.state = STATES.runningUnpaused;
+      announce(machine, domain, 'resumedUnpaused');
+    }
+  }
+}
+
 /** `virDomainSave`: memory into a file of the emulated host, then QEMU ends. */
 export async function saveDomain(machine: Machine, domain: Domain, path: string): Promise<void> {
   const live = requireActive(domain);

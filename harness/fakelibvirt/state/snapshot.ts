@@ -4,10 +4,10 @@ import type { Domain, LiveDomain } from './domain.ts';
 import type { DomainDefinition } from './domain-xml/definition.ts';
 import { type Disk, parseDisk } from './domain-xml/devices.ts';
 import { liveTree } from './domain-xml/live.ts';
-import { announce } from './lifecycle.ts';
 import type { Machine } from './machine.ts';
-import { assertMigratable } from './save.ts';
-import { STATE, STATES } from './states.ts';
+import { suspendDomain } from './power.ts';
+import { assertMigratable, whileStopped } from './save.ts';
+import { STATE } from './states.ts';
 import { formatXml } from './xml/format.ts';
 import { parseXml } from './xml/parse.ts';
 import { attribute, child, element, elements, text, type XmlElement } from './xml/tree.ts';
@@ -52,6 +52,8 @@ function parseRequest(machine: Machine, domain: Domain, xml: string, flags: numb
   const memory = isDiskOnly || !domain.isActive ? 'no' : (asked ?? 'internal');
   const all = (domain.current?.disks ?? []).filter((disk) => disk.device === 'disk');
   const named = elements(child(root, 'disks') ?? element('disks'), 'disk');
+  if (named.length > all.length)
+    throw refusal('CONFIG_UNSUPPORTED', 'DOMAIN_SNAPSHOT', 'too many disk snapshot requests for domain');
   const unknown = named.map((one) => attribute(one, 'name')).find((one) => all.every((disk) => disk.target !== one));
   if (unknown !== undefined) throw refusal('CONFIG_UNSUPPORTED', 'DOMAIN_SNAPSHOT', `no disk named '${unknown}'`);
   const usual = isDiskOnly || memory === 'external' ? 'external' : 'internal';
@@ -82,23 +84,15 @@ function assertPossible({ memory, disks }: Request): void {
   throw refusal('CONFIG_UNSUPPORTED', 'QEMU', words);
 }
 
-/** Into a file, libvirt stops the guest before it asks whether it may, and lets it go on afterwards. */
+/** Into a file unless `isLive`, libvirt stops the guest before it asks whether it may. */
 function copyMemory(machine: Machine, domain: Domain, live: LiveDomain, memory: Place, isLive: boolean): void {
-  const stops = memory === 'external' && !isLive && domain.state[0] === STATE.running;
-  if (stops) {
-    live.qemu.runState = 'paused';
-    domain.state = STATES.pausedUser;
-    announce(machine, domain, 'suspendedPaused');
+  const copy = () => assertMigratable(machine, live, 'memory-snapshot-allowed');
+  if (memory !== 'external' || isLive) {
+    copy();
+    return;
   }
-  try {
-    assertMigratable(machine, live, 'memory-snapshot-allowed');
-  } finally {
-    if (stops && domain.live === live && !machine.has('refusal-pauses-guest')) {
-      live.qemu.runState = 'running';
-      domain.state = STATES.runningUnpaused;
-      announce(machine, domain, 'resumedUnpaused');
-    }
-  }
+  if (domain.state[0] === STATE.running && machine.has('refusal-pauses-guest')) suspendDomain(machine, domain);
+  whileStopped(machine, domain, live, copy);
 }
 
 function moveToOverlays(machine: Machine, domain: Domain, overlays: ReadonlyMap<string, string>): void {

@@ -1,11 +1,11 @@
 import { coreDump } from '../../memory/core-dump.ts';
 import { readByWay } from '../../memory/reading-ways.ts';
 import { refusal, systemRefusal } from '../../refusal.ts';
-import type { Domain } from '../../state/domain.ts';
+import type { Domain, LiveDomain } from '../../state/domain.ts';
 import { canCreateFile } from '../../state/host-paths.ts';
 import { requireActive } from '../../state/lifecycle.ts';
 import type { Machine } from '../../state/machine.ts';
-import { assertMigratable } from '../../state/save.ts';
+import { assertMigratable, whileStopped } from '../../state/save.ts';
 import type { RemoteHandlers } from '../dispatch.ts';
 import { checkFlags } from './domain-define.ts';
 
@@ -15,6 +15,7 @@ const MEMORY_FLAGS = [1, 2];
 const MAX_BYTES = 4_194_304;
 /** VIR_DUMP_LIVE, _BYPASS_CACHE, _MEMORY_ONLY: not those that end or reset the guest afterwards. */
 const DUMP_FLAGS = 2 | 4 | 16;
+const DUMP_LIVE = 2;
 const DUMP_MEMORY_ONLY = 16;
 /** VIR_DOMAIN_CORE_DUMP_FORMAT_RAW: ELF. */
 const RAW = 0;
@@ -48,10 +49,20 @@ function dumpCore(
 ): void {
   checkFlags(flags, DUMP_FLAGS, 'qemuDomainCoreDumpWithFormat');
   const live = requireActive(domain);
+  const write = () => writeCore(machine, live, { path, format, flags });
+  if ((flags & DUMP_LIVE) !== 0) write();
+  else whileStopped(machine, domain, live, write);
+}
+
+function writeCore(
+  machine: Machine,
+  live: LiveDomain,
+  { path, format, flags }: { readonly path: string; readonly format: number; readonly flags: number },
+): void {
   if (!canCreateFile(path)) throw systemRefusal(2, 'QEMU', `Failed to create file '${path}'`);
   if ((flags & DUMP_MEMORY_ONLY) === 0) {
     if (format !== RAW)
-      throw refusal('INVALID_ARG', 'QEMU', 'kdump-compressed format is only supported with memory-only dump');
+      throw refusal('OPERATION_UNSUPPORTED', 'QEMU', 'kdump-compressed format is only supported with memory-only dump');
     assertMigratable(machine, live, 'save-allowed');
     throw refusal('NO_SUPPORT', 'DOMAIN', 'virDomainCoreDump');
   }
