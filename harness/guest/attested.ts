@@ -11,11 +11,13 @@ import {
   type Vcpus,
   verifyLaunch,
 } from '../../attestation/index.ts';
-import { fromBase64, toBase64 } from '../../core/bytes.ts';
+import { equalBytes, fromBase64, toBase64 } from '../../core/bytes.ts';
 import type { Secret } from '../../core/secret.ts';
 import { harnessError } from '../errors.ts';
 import type { SevFacts } from '../host/facts.ts';
+import { readWholeFile } from '../host/files.ts';
 import type { Host } from '../host/host.ts';
+import type { GuestFirmwareImage } from '../host/measured-boot.ts';
 import type { Refusal } from '../host/refusal.ts';
 import { createOwnerSession, type Platform, sessionText } from './platform.ts';
 import type { GuestLauncher, LaunchOptions, RunningGuest } from './running.ts';
@@ -91,10 +93,10 @@ export function isMeasured(
   return verifyLaunch({ measurement, context: { ...claims.context, ...context }, digest, tik: session.tik }).ok;
 }
 
-/** The bytes of the firmware image that the harness gives its guests, as they lie on the host. */
-export async function readGuestFirmware(host: Host, facts: SevFacts): Promise<{ path: string; image: Uint8Array }> {
+/** The bytes of the firmware image that the harness gives its guests, as they lie on the host. Throws `GUEST_FIRMWARE_UNREADABLE`. */
+export async function readGuestFirmware(host: Host, facts: SevFacts): Promise<GuestFirmwareImage> {
   const path = pickLoader(facts.loaders);
-  const reading = path === undefined ? undefined : await host.shell.readFile(path);
+  const reading = path === undefined ? undefined : await readWholeFile(host.shell, path);
   if (path !== undefined && reading?.outcome === 'read') return { path, image: reading.bytes };
   const why = reading?.outcome === 'unreadable' ? reading.because : 'it is not there';
   throw harnessError(
@@ -104,6 +106,19 @@ export async function readGuestFirmware(host: Host, facts: SevFacts): Promise<{ 
       hint: 'A measurement can be verified only by who has the image: make it readable for the user of this run.',
     },
   );
+}
+
+/** Another image that the host offers, with other bytes than the one that our guests get; absent where it has none. */
+export async function readOtherGuestFirmware(
+  host: Host,
+  facts: SevFacts,
+  usual: GuestFirmwareImage,
+): Promise<GuestFirmwareImage | undefined> {
+  for (const path of facts.loaders.filter((offered) => offered !== usual.path)) {
+    const reading = await readWholeFile(host.shell, path);
+    if (reading.outcome === 'read' && !equalBytes(reading.bytes, usual.image)) return { path, image: reading.bytes };
+  }
+  return undefined;
 }
 
 /** Digests that a launch of this kind can have: one for SEV, one for each form of VMSA for SEV-ES. */

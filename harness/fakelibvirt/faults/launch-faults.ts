@@ -94,6 +94,65 @@ export const LAUNCH_FAULTS = {
     breaks: 'the guest firmware that knows kernel hashes starts a kernel for which there are none',
     expected: [{ scenario: 'kernel-hashes', checks: ['unhashed-boot-stops'] }],
   },
+  'kernel-hashes-ignored': {
+    breaks: 'QEMU gives the guest no kernel hashes although it was asked to',
+    expected: [
+      { scenario: 'kernel-hashes', checks: ['measurement-covers-boot', 'right-files-boot'] },
+      { scenario: 'launch-measure', checks: ['boot-files-measured'] },
+    ],
+  },
+  'swap-ignored': {
+    breaks: 'what the host swaps in the memory of QEMU never reaches the guest, so that nothing was attacked',
+    expected: [
+      {
+        scenario: 'kernel-hashes',
+        checks: [
+          'swapped-kernel-stops',
+          'swapped-initrd-stops',
+          'swapped-cmdline-stops',
+          'unmeasured-swap-goes-through',
+        ],
+      },
+    ],
+  },
+  'loader-ignored': {
+    breaks: 'QEMU runs the usual guest firmware, whichever the domain names',
+    expected: [],
+  },
+  'measurement-of-stopped-domain': {
+    breaks: 'libvirt gives a measurement of a domain that does not run',
+    expected: [{ scenario: 'launch-measure', checks: ['early-refused'] }],
+  },
+  'sev-state-stale': {
+    breaks: 'QEMU says of a guest that has run that it still waits for its secret',
+    expected: [{ scenario: 'launch-measure', checks: ['late-told'] }],
+  },
+  'short-material-dropped': {
+    breaks: 'QEMU launches without a session when the session or its certificate is too short',
+    expected: [{ scenario: 'launch-tamper', checks: ['truncated-session-refused', 'corrupted-godh-refused'] }],
+  },
+  'cek-signature-wrong': {
+    breaks: 'the CEK carries a signature that is not the one of the ASK',
+    expected: [
+      { scenario: 'launch-measure', checks: ['chain-verifies'] },
+      { scenario: 'launch-tamper', checks: ['forged-chain-refused'] },
+    ],
+  },
+  'ark-signature-wrong': {
+    breaks: 'the root certificate carries a signature that is not its own',
+    expected: [
+      { scenario: 'launch-measure', checks: ['chain-verifies'] },
+      { scenario: 'launch-tamper', checks: ['forged-chain-refused', 'wrong-root-refused'] },
+    ],
+  },
+  'short-secret-dropped': {
+    breaks: 'QEMU answers with success to a secret that is too short, and the firmware never sees it',
+    expected: [{ scenario: 'launch-secret', checks: ['short-refused'] }],
+  },
+  'second-secret-refused': {
+    breaks: 'QEMU refuses every secret after the first',
+    expected: [{ scenario: 'launch-secret', checks: ['again-before-run'] }],
+  },
   'secret-mac-unchecked': {
     breaks: FIRMWARE['secret-mac-unchecked'],
     expected: [{ scenario: 'launch-secret', checks: ['bad-packets-refused'] }],

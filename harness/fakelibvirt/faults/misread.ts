@@ -26,6 +26,7 @@ export function misreportCapabilities(machine: Machine, xml: string): string {
   return told;
 }
 
+const USUAL_LOADER = '/usr/share/OVMF/OVMF_CODE_4M.fd';
 const POLICY_ES = 1 << 2;
 
 /** What QEMU launches where it does not check what it was asked for. */
@@ -35,10 +36,14 @@ export function uncheckedLaunch(machine: Machine, definition: DomainDefinition):
   const { cbitpos, reducedPhysBits } = security;
   const isCbitposWrong = cbitpos !== undefined && cbitpos !== cBitPosition(machine.profile.memoryEncryption);
   const isReductionWrong = reducedPhysBits !== undefined && reducedPhysBits !== REPORTED_REDUCED_PHYS_BITS;
+  const { loader } = definition;
+  const isUsual = loader === undefined || loader.path === USUAL_LOADER;
   return {
     ...definition,
+    ...(!isUsual && machine.has('loader-ignored') ? { loader: { ...loader, path: USUAL_LOADER } } : {}),
     launchSecurity: {
       ...security,
+      ...(security.kernelHashes === 'yes' && machine.has('kernel-hashes-ignored') ? { kernelHashes: 'no' } : {}),
       ...(isCbitposWrong && machine.has('cbitpos-unchecked') ? { cbitpos: undefined } : {}),
       ...(isReductionWrong && machine.has('reduced-phys-bits-unchecked') ? { reducedPhysBits: undefined } : {}),
       ...(requiresEs(security) && machine.has('es-policy-ignored') ? { policy: security.policy & ~POLICY_ES } : {}),

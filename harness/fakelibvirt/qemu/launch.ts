@@ -13,6 +13,10 @@ import type { QemuVoice } from './texts.ts';
 /** The reduction of physical address bits that QEMU reports and libvirt fills in (QEMU, `sev_get_capabilities`). */
 export const REPORTED_REDUCED_PHYS_BITS = 1;
 
+/** What LAUNCH_START takes (SEV API, section 6.2). */
+const DH_CERT_BYTES = 2084;
+const SESSION_BYTES = 128;
+
 export type LaunchResult =
   | { readonly ok: true; readonly sev: SevVm | undefined; readonly content: LaunchContent }
   | {
@@ -37,7 +41,7 @@ export interface LaunchHost {
   readonly kvm: KvmSev;
   readonly voice: QemuVoice;
   readonly images: HostImages;
-  has(fault: 'sessions-refused' | 'overcommit-unchecked'): boolean;
+  has(fault: 'sessions-refused' | 'short-material-dropped' | 'overcommit-unchecked'): boolean;
 }
 
 /** What QEMU does before its monitor answers: the encryption context (`sev_kvm_init`), RAM, then the machine with its flash. */
@@ -72,7 +76,7 @@ function openContext(definition: DomainDefinition, host: LaunchHost): ContextRes
 
   const begun = kvm.init(requiresEs(security) ? 'sev_es' : 'sev');
   if (!begun.ok) return initFailure(begun, voice);
-  const given = material(security);
+  const given = material(security, host);
   const isSpoilt = given !== undefined && host.has('sessions-refused');
   const taken = isSpoilt ? { ...given, session: given.session.map((byte) => byte ^ 0xff) } : given;
   const started = kvm.launchStart(begun.vm, security.policy, taken);
@@ -135,9 +139,11 @@ function checkParameters(security: SevLaunchSecurity, profile: Profile, voice: Q
 }
 
 /** QEMU decodes leniently; a text that is no base64 becomes a buffer of another length. */
-function material({ dhCert, session }: SevLaunchSecurity): LaunchMaterial | undefined {
+function material({ dhCert, session }: SevLaunchSecurity, host: LaunchHost): LaunchMaterial | undefined {
   if (dhCert === undefined || session === undefined) return undefined;
-  return { dhCert: decode(dhCert), session: decode(session) };
+  const given = { dhCert: decode(dhCert), session: decode(session) };
+  const isShort = given.dhCert.length < DH_CERT_BYTES || given.session.length < SESSION_BYTES;
+  return isShort && host.has('short-material-dropped') ? undefined : given;
 }
 
 function decode(text: string): Uint8Array {

@@ -87,10 +87,15 @@ const ENDORSEMENTS_FOLDER = '/var/lib/emulated-sev';
 
 /** What guests are made of and what QEMUs wrote: only files that a domain of this host names, or that it offers for pflash. */
 function binaryFile(machine: Machine, normal: string): Uint8Array | undefined {
-  if (normal === `${ENDORSEMENTS_FOLDER}/cek.cert`) return endorsements(machine)?.cek;
+  if (normal === `${ENDORSEMENTS_FOLDER}/cek.cert`) {
+    const cek = endorsements(machine)?.cek;
+    return cek && machine.has('cek-signature-wrong') ? spoilt(cek, CEK_SIGNATURE_AT) : cek;
+  }
   if (normal === `${ENDORSEMENTS_FOLDER}/ask_ark.cert`) {
     const made = endorsements(machine);
-    return made && concatBytes(made.ask, made.ark);
+    if (made === undefined) return undefined;
+    const ark = machine.has('ark-signature-wrong') ? spoilt(made.ark, made.ark.length - 1) : made.ark;
+    return concatBytes(made.ask, ark);
   }
   const definitions = machine.domains.all().flatMap(({ current }) => current ?? []);
   const isInstalled = normal === AMD_SEV_LOADER || OFFERED_LOADERS.includes(normal);
@@ -102,6 +107,13 @@ function binaryFile(machine: Machine, normal: string): Uint8Array | undefined {
   );
   const isInBoot = bootFiles(machine.profile.kernel).some((name) => normal === `/boot/${name}`);
   return isBooted || isInBoot ? machine.images.file(normal) : undefined;
+}
+
+/** First byte of the signature in the first slot of a SEV certificate (SEV API, appendix C.1). */
+const CEK_SIGNATURE_AT = 0x41c;
+
+function spoilt(certificate: Uint8Array, at: number): Uint8Array {
+  return certificate.map((byte, index) => (index === at ? byte ^ 1 : byte));
 }
 
 function endorsements(machine: Machine) {

@@ -1,5 +1,5 @@
 import { fromBase64, toBase64 } from '../../../core/bytes.ts';
-import { SEV_STATUS, sevStatusText } from '../kernel/platform.ts';
+import { SEV_STATUS, type SevStatus, sevStatusText } from '../kernel/platform.ts';
 import type { LiveDomain } from './domain.ts';
 import type { Machine } from './machine.ts';
 
@@ -23,7 +23,9 @@ export function sevState(machine: Machine, { qemu }: LiveDomain): SevState | und
   const status = machine.sevDriver.processor.platform.status();
   if (status.status !== SEV_STATUS.SUCCESS) return undefined;
   const { apiMajor, apiMinor, build } = status;
-  return { apiMajor, apiMinor, build, policy: security.policy, handle: qemu.sev.handle, state: qemu.sevState };
+  const isStale = qemu.sevState === 'running' && machine.has('sev-state-stale');
+  const state = isStale ? 'launch-secret' : qemu.sevState;
+  return { apiMajor, apiMinor, build, policy: security.policy, handle: qemu.sev.handle, state };
 }
 
 /** `query-sev-launch-measure`: base64 of measurement and nonce. */
@@ -43,6 +45,10 @@ export interface SecretArguments {
   readonly guestAddress: number | undefined;
 }
 
+/** Guests that took a secret, for fault second-secret-refused. */
+const hasSecret = new WeakSet<object>();
+const BLOCK_BYTES = 16;
+
 /** `sev-inject-launch-secret`, with QEMU's checks in their order (target/i386/sev.c). */
 export function injectLaunchSecret(
   machine: Machine,
@@ -58,12 +64,20 @@ export function injectLaunchSecret(
   if (headerBytes === undefined) return { words: 'SEV: Failed to decode sequence header' };
   const data = fromBase64(secret);
   if (data === undefined) return { words: 'SEV: Failed to decode data' };
+  if (data.length < BLOCK_BYTES && machine.has('short-secret-dropped')) return { value: {} };
+  if (hasSecret.has(qemu) && machine.has('second-secret-refused'))
+    return failedInjection(SEV_STATUS.INVALID_GUEST_STATE);
   const status = qemu.guest.injectSecret({
     header: headerBytes,
     data,
     guestAddress: address + (machine.has('secret-misplaced') ? 16 : 0),
   });
   if (status === undefined) return { words: `No memory is mapped at address 0x${address.toString(16)}` };
-  if (status === SEV_STATUS.SUCCESS) return { value: {} };
+  if (status !== SEV_STATUS.SUCCESS) return failedInjection(status);
+  hasSecret.add(qemu);
+  return { value: {} };
+}
+
+function failedInjection(status: SevStatus): { readonly words: string } {
   return { words: `SEV: failed to inject secret ret=-5 fw_error=${status} '${sevStatusText(status)}'` };
 }

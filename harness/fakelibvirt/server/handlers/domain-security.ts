@@ -8,6 +8,8 @@ import { STATE } from '../../state/states.ts';
 import type { RemoteHandlers } from '../dispatch.ts';
 import { checkFlags } from './domain-define.ts';
 
+/** Fault measurement-of-stopped-domain. */
+const MADE_UP_PARAMS: TypedParam[] = [{ field: 'sev-measurement', type: 'string', value: 'A'.repeat(64) }];
 const TYPED_PARAM_STRING_OKAY = 4;
 const SECRET_PARAMS = ['sev-secret-header', 'sev-secret', 'sev-secret-set-address'];
 
@@ -16,6 +18,7 @@ export const domainSecurityHandlers: RemoteHandlers = {
     checkFlags(flags, TYPED_PARAM_STRING_OKAY, 'qemuDomainGetLaunchSecurityInfo');
     const domain = machine.domains.resolve(dom);
     if (domain.current?.launchSecurity?.type !== 'sev') return { params: [] };
+    if (domain.live === undefined && machine.has('measurement-of-stopped-domain')) return { params: MADE_UP_PARAMS };
     return { params: launchSecurityParams(machine, requireActive(domain)) };
   },
   domainSetLaunchSecurityState: ({ dom, params, flags }, { machine }) => {
