@@ -9,6 +9,7 @@ import { fakelibvirtErrors } from './fakelibvirt/errors.ts';
 import { firmwareErrors } from './fakelibvirt/firmware/errors.ts';
 import { memoryErrors } from './fakelibvirt/memory/errors.ts';
 import { guestErrors } from './guest/errors.ts';
+import { guestMemoryErrors } from './guest/memory/errors.ts';
 import { libvirtErrors } from './libvirt/errors.ts';
 
 const root = path.resolve(import.meta.dirname, '..');
@@ -16,6 +17,7 @@ const root = path.resolve(import.meta.dirname, '..');
 const rooms: readonly { title: string; folder: string; catalogue: ErrorCatalogue }[] = [
   { title: 'Command line, hosts, guests, scenarios', folder: 'harness', catalogue: harnessErrors },
   { title: 'Guests that boot', folder: 'harness/guest', catalogue: guestErrors },
+  { title: 'Reading guest memory', folder: 'harness/guest/memory', catalogue: guestMemoryErrors },
   { title: 'libvirt client', folder: 'harness/libvirt', catalogue: libvirtErrors },
   { title: 'Emulated host', folder: 'harness/fakelibvirt', catalogue: fakelibvirtErrors },
   { title: 'Emulated Secure Processor', folder: 'harness/fakelibvirt/firmware', catalogue: firmwareErrors },

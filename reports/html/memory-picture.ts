@@ -4,6 +4,7 @@ import { type Html, html } from './markup.ts';
 
 type Guest = MemoryPicture['guests'][number];
 
+const PAGE_BYTES = 4096;
 const BYTE_VALUES = 256;
 const COLUMN_WIDTH = 480;
 const COLUMN_GAP = 40;
@@ -96,15 +97,11 @@ function drawGuest(guest: Guest, left: number): Html {
   return html`<g transform="translate(${left} 0)"><text class="pool" x="0" y="14">${guest.name}</text><text class="axis" x="${PLOT_WIDTH}" y="14" text-anchor="end">${formatBytes(guest.bytes)} by ${guest.readBy}</text>${drawHistogram(guest, 22)}${drawMap(guest, 170)}</g>`;
 }
 
-function share(part: number, whole: number): string {
-  return `${Math.round((part / Math.max(1, whole)) * 100)} %`;
-}
-
 function table({ guests }: MemoryPicture): Html {
   return html`<div class="scroll" tabindex="0" role="region" aria-label="Memories"><table><thead><tr><th scope="col">Guest</th><th scope="col">Pages of zeros</th><th scope="col">Bits per byte of the others</th><th scope="col">Parts above 7 bits</th></tr></thead><tbody>${guests.map(
     ({ name, bytes, pagesOfZeros, histogram, tileBits }) => {
       const used = tileBits.filter((bits) => bits > 0);
-      return html`<tr><th scope="row">${name}</th><td class="number">${share(pagesOfZeros, bytes / 4096)}</td><td class="number">${entropy(histogram).toFixed(2)}</td><td class="number">${used.filter((bits) => bits > 7).length} of ${used.length} that hold something</td></tr>`;
+      return html`<tr><th scope="row">${name}</th><td class="number">${pagesOfZeros} of ${Math.ceil(bytes / PAGE_BYTES)}</td><td class="number">${entropy(histogram).toFixed(2)}</td><td class="number">${used.filter((bits) => bits > 7).length} of ${used.length} that hold something</td></tr>`;
     },
   )}</tbody></table></div>`;
 }
@@ -117,5 +114,5 @@ export function renderMemoryPicture(picture: MemoryPicture, id: string): Html {
   const words = guests
     .map(({ name, histogram }) => `${name}: ${entropy(histogram).toFixed(2)} bits per byte`)
     .join('. ');
-  return html`<figure class="timeline"><figcaption>Memory as the host reads it</figcaption><div class="scroll" tabindex="0" role="region" aria-label="Memory as the host reads it"><svg viewBox="0 0 ${Math.max(1, width)} ${px(height)}" role="img" aria-labelledby="${id}-name ${id}-words"><title id="${id}-name">Memory as the host reads it</title><desc id="${id}-words">${words}. The table below has the same facts.</desc>${guests.map((guest, index) => drawGuest(guest, index * (COLUMN_WIDTH + COLUMN_GAP)))}</svg></div><p class="quiet">Above: how often each byte value occurs in pages that are not all zeros, from every ${sampledOf}th byte; heights are square roots. Below: each part of the memory from low to high addresses, row by row; the darker, the more bits per byte (8 is random, as ciphertext is; empty is zeros).</p>${table(picture)}</figure>`;
+  return html`<figure class="timeline"><figcaption>Memory as the host reads it</figcaption><div class="scroll" tabindex="0" role="region" aria-label="Memory as the host reads it"><svg viewBox="0 0 ${Math.max(1, width)} ${px(height)}" role="img" aria-labelledby="${id}-name ${id}-words"><title id="${id}-name">Memory as the host reads it</title><desc id="${id}-words">${words}. The table below has the same facts.</desc>${guests.map((guest, index) => drawGuest(guest, index * (COLUMN_WIDTH + COLUMN_GAP)))}</svg></div><p class="quiet">Above: how often each byte value occurs in pages that are not all zeros, from one byte in ${sampledOf}; heights are square roots. Below: each part of the memory from low to high addresses, row by row; the darker, the more bits per byte (8 is random, as ciphertext is; empty is zeros).</p>${table(picture)}</figure>`;
 }

@@ -97,7 +97,7 @@ figure{margin-left:0;margin-right:0}
 .timeline text{font:12px system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans",sans-serif;fill:var(--ink)}
 .timeline .slot,.timeline .pool-facts,.timeline .axis text{fill:var(--quiet);font-size:11px}
 .timeline .pool{font-size:13px;font-weight:650}
-.timeline .field{fill:var(--field)}.memory{fill:var(--first)}.timeline text.axis{fill:var(--quiet);font-size:11px}
+.timeline .field{fill:var(--field)}.memory{fill:var(--first)}.timeline>.quiet+.scroll{margin-top:.6rem}.timeline text.axis{fill:var(--quiet);font-size:11px}
 .bar{fill:var(--first)}.bar.first{fill:var(--first)}.bar.reuse{fill:var(--reuse)}.bar.over{fill:var(--failed);stroke:var(--ink);stroke-dasharray:3 2}
 .bar.usage,.usage{fill:var(--first);fill-opacity:.75}.usage{stroke:var(--first)}
 .timeline .bar-name{font-size:10.5px;fill:var(--on-first);pointer-events:none}.bar.reuse+.bar-name{fill:var(--on-reuse)}.bar.over+.bar-name{fill:var(--sheet)}

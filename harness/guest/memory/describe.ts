@@ -38,7 +38,7 @@ export function countsText(scans: readonly NamedScan[]): string {
         `  pages of zeros           ${pagesOfZeros}`,
         `  contents of other pages  ${equalPages.contents} (${error})`,
         `  pages like another page  ${equalPages.pagesOfRepeated}, in ${equalPages.repeated} groups, the largest of ${equalPages.most}`,
-        `  entropy of other pages   ${entropyBits(histogram).toFixed(3)} bits per byte, from every ${SAMPLED_OF}th byte`,
+        `  entropy of other pages   ${entropyBits(histogram).toFixed(3)} bits per byte, from one byte in ${SAMPLED_OF}`,
       ].join('\n');
     })
     .join('\n\n');
