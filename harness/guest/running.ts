@@ -2,38 +2,26 @@ import { isSevHarnessError } from '../../core/errors.ts';
 import type { SlotTimeline } from '../../reports/model/run.ts';
 import { harnessError } from '../errors.ts';
 import type { ScenarioContext } from '../fixtures/scenario.ts';
-import { findQemu } from '../host/qemu-process.ts';
 import { type Refusal, refusalOf } from '../host/refusal.ts';
+import { type Domain, isNoDomain, isRemoteError, type LibvirtConnection } from '../libvirt/index.ts';
+import { explainEnd } from './end.ts';
 import {
-  type Domain,
-  isNoDomain,
-  isOperationInvalid,
-  isRemoteError,
-  type LibvirtConnection,
-} from '../libvirt/index.ts';
+  type DefinedGuest,
+  type GuestParts,
+  type LiveGuest,
+  type PausedGuest,
+  pausedGuest,
+  type RunningGuest,
+  runningGuest,
+} from './lifecycle.ts';
 import { guestName } from './ownership.ts';
 import { type GuestKind, type GuestSpec, guestXml } from './spec.ts';
 
-/** A guest of ours that the host runs. */
-export interface RunningGuest {
-  readonly name: string;
-  readonly kind: GuestKind;
-  readonly domain: Domain;
-  /** libvirt's word for its state, or `gone` when the host does not know it any more. */
-  currentState(): Promise<string>;
-  /** Destroys it and returns when the host no longer runs it; one that does not run any more is no error. */
-  stop(): Promise<void>;
-  /**
-   * Kills its QEMU with SIGKILL, as the kernel's OOM killer would, and returns when the host has noticed.
-   *
-   * Returns the reason when the process is out of our reach; the guest then still runs.
-   */
-  kill(): Promise<{ readonly outOfReach: string } | undefined>;
-}
+export type { DefinedGuest, LiveGuest, PausedGuest, RunningGuest, StoppedGuest } from './lifecycle.ts';
 
 /** What the host answered to a launch. */
-export type Launch =
-  | { readonly outcome: 'started'; readonly guest: RunningGuest }
+export type Launch<G extends LiveGuest = RunningGuest> =
+  | { readonly outcome: 'started'; readonly guest: G }
   | { readonly outcome: 'refused'; readonly name: string; readonly refusal: Refusal };
 
 export interface LaunchOptions {
@@ -48,22 +36,23 @@ export interface LaunchOptions {
   /** Another guest firmware than the one that is picked from what the host offers. */
   readonly loader?: string;
   readonly virtio?: GuestSpec['virtio'];
-  /** Leave the guest where its vCPUs have not run: measured, and ready for a secret. */
-  readonly isPaused?: boolean;
   readonly memoryLimit?: GuestSpec['memoryLimit'];
   readonly devices?: GuestSpec['devices'];
 }
 
+/** Leaves the guest where its vCPUs have not run: measured, and ready for a secret. */
+export type Paused = { readonly isPaused: true };
+
 /** What of a scenario's context launching needs. */
 export interface LaunchContext extends Pick<ScenarioContext, 'host' | 'facts' | 'signal' | 'cleanup' | 'nowMs'> {
   readonly settings: Pick<ScenarioContext['settings'], 'owner'>;
+  /** Hears of a guest that ended by itself. */
+  readonly note?: ScenarioContext['note'];
 }
 
 const DEFAULT_MEMORY_MIB = 256;
 /** What QEMU allocates beside the guest's RAM (libvirt, "Launch security with AMD SEV", section Memory, suggests 256 MiB as a bound). */
 const OVERHEAD_MIB = 64;
-const OFF_TIMEOUT_MS = 15_000;
-const OFF_POLL_MS = 20;
 
 /** Launches guests, keeps the slot timeline, and sees to it that none outlives its scenario. */
 export class GuestLauncher {
@@ -93,7 +82,13 @@ export class GuestLauncher {
   }
 
   /** Starts a transient guest. A refusal by the host is a value; anything else throws. */
-  async launch(kind: GuestKind, role: string, options: LaunchOptions = {}): Promise<Launch> {
+  launch(kind: GuestKind, role: string, options: LaunchOptions & Paused): Promise<Launch<PausedGuest>>;
+  launch(kind: GuestKind, role: string, options?: LaunchOptions): Promise<Launch>;
+  async launch(
+    kind: GuestKind,
+    role: string,
+    options: LaunchOptions & Partial<Paused> = {},
+  ): Promise<Launch<PausedGuest | RunningGuest>> {
     const { host, facts, settings, signal } = this.#context;
     signal.throwIfAborted();
     const spec = this.#spec(kind, role, options);
@@ -104,7 +99,8 @@ export class GuestLauncher {
         paused: options.isPaused === true,
       });
       this.#bars.set(spec.name, { pool: kind, startMs, endMs: null });
-      return { outcome: 'started', guest: this.#running(spec, domain, cleanup) };
+      const parts = this.#parts(spec, domain, cleanup);
+      return { outcome: 'started', guest: options.isPaused ? pausedGuest(parts) : runningGuest(parts) };
     } catch (error) {
       if (!isRemoteError(error)) throw error;
       const refusal = refusalOf(error);
@@ -117,14 +113,48 @@ export class GuestLauncher {
    * The same where a refusal ends the scenario. Throws `GUEST_FILE_UNUSABLE` where a file is at fault and `LAUNCH_REFUSED`
    * otherwise, with the host's words.
    */
-  async launchOrFail(kind: GuestKind, role: string, options: LaunchOptions = {}): Promise<RunningGuest> {
-    const launch = await this.launch(kind, role, options);
+  launchOrFail(kind: GuestKind, role: string, options: LaunchOptions & Paused): Promise<PausedGuest>;
+  launchOrFail(kind: GuestKind, role: string, options?: LaunchOptions): Promise<RunningGuest>;
+  async launchOrFail(
+    kind: GuestKind,
+    role: string,
+    { isPaused, ...options }: LaunchOptions & Partial<Paused> = {},
+  ): Promise<PausedGuest | RunningGuest> {
+    const launch = await (isPaused
+      ? this.launch(kind, role, { ...options, isPaused })
+      : this.launch(kind, role, options));
     if (launch.outcome === 'started') return launch.guest;
     const { text, words, fix, cause } = launch.refusal;
     const code = cause === 'guest-file' ? 'GUEST_FILE_UNUSABLE' : 'LAUNCH_REFUSED';
     throw harnessError(code, `the host refused guest '${role}': ${text}`, {
       hint: fix === undefined ? words : `${words} ${fix}`,
     });
+  }
+
+  /** A guest that outlives its QEMU until it is undefined: what has NVRAM must be one. Rejects with libvirt's error. */
+  async defineGuest(kind: GuestKind, role: string, options: LaunchOptions = {}): Promise<DefinedGuest> {
+    const { name, xml } = this.define(kind, role, options);
+    const domain = await this.#context.host.connection.defineDomain(xml);
+    const parts = this.#parts({ name, kind }, domain, () => {});
+    const started = async (paused: boolean) => {
+      const startMs = this.#context.nowMs();
+      await domain.start({ paused });
+      this.#bars.set(name, { pool: kind, startMs, endMs: null });
+    };
+    return {
+      name,
+      kind,
+      domain,
+      start: async () => {
+        await started(false);
+        return runningGuest(parts);
+      },
+      startPaused: async () => {
+        await started(true);
+        return pausedGuest(parts);
+      },
+      undefine: () => domain.undefine({ nvram: true }),
+    };
   }
 
   /** The XML of a guest that this run owns, for scenarios that define before they start. */
@@ -159,52 +189,27 @@ export class GuestLauncher {
     };
   }
 
-  #running(spec: GuestSpec, domain: Domain, forget: () => void): RunningGuest {
+  #parts({ name, kind }: Pick<GuestSpec, 'name' | 'kind'>, domain: Domain, forget: () => void): GuestParts {
     const { host, signal } = this.#context;
     const ended = (end: 'stopped' | 'killed') => {
-      const bar = this.#bars.get(spec.name);
+      const bar = this.#bars.get(name);
       if (bar !== undefined) Object.assign(bar, { endMs: this.#context.nowMs(), end });
       forget();
     };
-    const currentState = async () => {
-      try {
-        return (await domain.state()).state;
-      } catch (error) {
-        if (isNoDomain(error)) return 'gone';
-        throw error;
-      }
-    };
-    const off = () => waitUntilOff({ name: spec.name, currentState }, signal);
-    return {
-      name: spec.name,
-      kind: spec.kind,
-      domain,
-      currentState,
-      stop: async () => {
-        try {
-          await domain.destroy();
-        } catch (error) {
-          if (!isNoDomain(error) && !isOperationInvalid(error)) throw error;
-        }
-        await off();
-        ended('stopped');
-      },
-      kill: async () => {
-        const found = await findQemu(host, spec.name);
-        if ('outOfReach' in found) return found;
-        await host.shell.kill(found.pid);
-        await off();
-        ended('killed');
-        return undefined;
-      },
-    };
+    return { name, kind, domain, host, signal, ended };
   }
 
   #destroyQuietly(name: string): Promise<void> {
     return this.#onLiveConnection(async (connection) => {
       const domain = await lookup(connection, name);
       if (domain !== undefined && (await domain.isActive())) await domain.destroy();
+      else if (this.#bars.has(name)) await this.#noteUnaskedEnd(name);
     });
+  }
+
+  async #noteUnaskedEnd(name: string): Promise<void> {
+    const words = await explainEnd(this.#context.host, name);
+    if (words !== undefined) this.#context.note?.(words);
   }
 
   #undefineQuietly(name: string): Promise<void> {
@@ -234,21 +239,5 @@ async function lookup(connection: LibvirtConnection, name: string): Promise<Doma
   } catch (error) {
     if (isNoDomain(error)) return undefined;
     throw error;
-  }
-}
-
-/** Waits until the host no longer runs a guest. Throws `GUEST_WAIT_TIMEOUT` with the state seen last. */
-async function waitUntilOff(guest: { name: string; currentState(): Promise<string> }, signal: AbortSignal) {
-  const deadline = Date.now() + OFF_TIMEOUT_MS;
-  for (;;) {
-    signal.throwIfAborted();
-    const state = await guest.currentState();
-    if (state === 'gone' || state === 'shutoff') return;
-    if (Date.now() > deadline)
-      throw harnessError(
-        'GUEST_WAIT_TIMEOUT',
-        `guest ${guest.name} is still ${state} ${OFF_TIMEOUT_MS / 1000} s after it was ended`,
-      );
-    await new Promise((resolve) => setTimeout(resolve, OFF_POLL_MS));
   }
 }

@@ -7,7 +7,8 @@ const root = path.resolve(import.meta.dirname, '../..');
 
 /**
  * Guests without encryption, which any host with QEMU can run: two start, one is killed, one more starts, both are stopped.
- * With `SEVH_TEST_HOLD=1` the scenario then waits until it is interrupted.
+ * With `SEVH_TEST_HOLD=1` it waits before the end, until it is interrupted or its third guest is gone; with
+ * `SEVH_TEST_KERNEL` its guests boot that file.
  */
 const PLAIN_GUESTS = `
 import { GuestLauncher, scenario } from '../harness/test.js';
@@ -19,19 +20,21 @@ scenario(
   async (context) => {
     const { step, check, signal } = context;
     const launcher = new GuestLauncher(context);
+    const { SEVH_TEST_KERNEL: kernel, SEVH_TEST_HOLD: hold } = process.env;
+    const boot = kernel === undefined ? {} : { boot: { kernel, cmdline: '' } };
     const start = (role, isPaused) =>
-      step('start ' + role, () => launcher.launchOrFail('plain', role, { memoryMiB: 64, isPaused }));
+      step('start ' + role, () => launcher.launchOrFail('plain', role, { memoryMiB: 64, isPaused, ...boot }));
     const first = await start('first', false);
     // Paused, because a guest without KVM keeps a processor busy.
     const second = await start('second', true);
     check('comes', { expected: ['running', 'paused'], actual: [await first.currentState(), await second.currentState()] });
     await step('kill first', () => first.kill());
     const third = await start('third', true);
-    if (process.env.SEVH_TEST_HOLD === '1')
+    if (hold === '1')
       await step('hold', async () => {
         for (;;) {
           signal.throwIfAborted();
-          await third.currentState();
+          if ((await third.currentState()) === 'gone') throw new Error('the third guest is gone');
           await new Promise((resolve) => setTimeout(resolve, 20));
         }
       });

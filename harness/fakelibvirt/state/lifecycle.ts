@@ -189,8 +189,15 @@ export async function destroyDomain(machine: Machine, domain: Domain): Promise<v
   if (domain.live !== live) throw refusal('OPERATION_INVALID', 'DOMAIN', 'domain is not running');
   if (domain.state[0] !== STATE.shutdown) announce(machine, domain, 'shutdownHost');
   machine.releaseSev(live.qemu.sev, 'stopped');
+  logEnd(machine, domain, 'destroyed');
   stopped(machine, domain, STATES.shutoffDestroyed);
   announce(machine, domain, 'stoppedDestroyed');
+}
+
+/** libvirt's last line in the log of a guest (`qemuProcessStop`). */
+function logEnd(machine: Machine, domain: Domain, reason: 'destroyed' | 'shutdown' | 'crashed'): void {
+  const stamp = new Date(machine.clock.nowMs()).toISOString().replace('T', ' ').replace('Z', '+0000');
+  machine.appendQemuLog(domain.name, `${stamp}: shutting down, reason=${reason}`);
 }
 
 /** QEMU went without libvirt asking: after SHUTDOWN that is a shutdown, else the guest counts as crashed. */
@@ -200,6 +207,7 @@ function onQemuExit(machine: Machine, domain: Domain, qemu: QemuProcess, exit: P
   machine.releaseSev(qemu.sev, exit === 'killed' ? 'killed' : 'stopped');
   if (exit === 'terminated') announceShutdown(machine, domain, 'shutdownHost');
   const wasShutdown = domain.state[0] === STATE.shutdown;
+  logEnd(machine, domain, wasShutdown ? 'shutdown' : 'crashed');
   stopped(machine, domain, wasShutdown ? STATES.shutoffShutdown : STATES.shutoffCrashed);
   announce(machine, domain, wasShutdown ? 'stoppedShutdown' : 'stoppedFailed', live.id);
 }

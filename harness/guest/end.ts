@@ -1,0 +1,38 @@
+import { diagnose } from '../diagnosis/diagnose.ts';
+import type { Host } from '../host/host.ts';
+import { parseLibvirtUri } from '../libvirt/index.ts';
+
+const SYSTEM_LOGS = '/var/log/libvirt/qemu';
+/** Of a user's own daemon, where its user is ours. */
+const SESSION_LOGS = `echo "\${XDG_CACHE_HOME:-$HOME/.cache}/libvirt/qemu/log"`;
+const CRASHED = /shutting down, reason=crashed/;
+
+/**
+ * Why a guest is gone that nobody ended: libvirt's log of it, with what the kernel says of killed QEMUs. Undefined when it
+ * ended as guests do, or when the log cannot be read.
+ */
+export async function explainEnd(host: Host, name: string): Promise<string | undefined> {
+  const log = await guestLog(host, name);
+  if (log === undefined || !CRASHED.test(log.text)) return undefined;
+  const evidence = [log, { name: 'dmesg', text: await killedQemus(host) }];
+  const causes = diagnose(evidence)
+    .findings.filter((finding) => finding.kind === 'cause')
+    .map((finding) => `${finding.evidence} says '${finding.text}': ${finding.cause} ${finding.fix}`);
+  return `guest ${name} ended, and nobody asked it to. ${causes.join(' ')}`;
+}
+
+async function guestLog(host: Host, name: string): Promise<{ name: string; text: string } | undefined> {
+  const isSession = parseLibvirtUri(host.connection.uri).session;
+  const folder = isSession ? await host.shell.run(['sh', '-c', SESSION_LOGS]) : undefined;
+  const path = `${folder?.outcome === 'read' ? Buffer.from(folder.bytes).toString().trim() : SYSTEM_LOGS}/${name}.log`;
+  const reading = await host.shell.readFile(path);
+  return reading.outcome === 'read' ? { name: path, text: Buffer.from(reading.bytes).toString() } : undefined;
+}
+
+/** The kernel's log is that of the whole machine: only its lines about QEMUs that it ended. */
+async function killedQemus(host: Host): Promise<string> {
+  const reading = await host.shell.run(['dmesg']);
+  if (reading.outcome !== 'read') return '';
+  const lines = Buffer.from(reading.bytes).toString().split('\n');
+  return lines.filter((line) => /qemu/.test(line) && /Killed process|oom-kill/.test(line)).join('\n');
+}
