@@ -1,4 +1,5 @@
 import type { ProfileName } from '../profiles/index.ts';
+import { HOST_FAULTS } from './host-faults.ts';
 import { LAUNCH_FAULTS } from './launch-faults.ts';
 import { LIFECYCLE_FAULTS } from './lifecycle-faults.ts';
 import { MEMORY_READING_FAULTS } from './memory-faults.ts';
@@ -272,6 +273,7 @@ const FAULTS = {
   ...LAUNCH_FAULTS,
   ...LIFECYCLE_FAULTS,
   ...MEMORY_READING_FAULTS,
+  ...HOST_FAULTS,
 } as const satisfies Record<string, FaultEntry>;
 
 export type FaultId = keyof typeof FAULTS;

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { GuestRam } from '../memory/guest-ram.ts';
 import { PAGE_BYTES } from '../memory/tweak.ts';
-import { modelWorkload } from './guest-workload.ts';
+import type { ModelWorkloads } from './guest-workload.ts';
 import type { LaunchContent } from './launch-content.ts';
 import { guid } from './ovmf-table.ts';
 
@@ -26,7 +26,7 @@ const SEV_STATUS = { sev: 1, es: 2 } as const;
  * devices are, with those bytes. A table of secrets, in the area that its firmware names or at
  * `sevh.secret=0x<address>`, is printed as digests only.
  */
-export function bootGuest(ram: GuestRam, content: LaunchContent): string {
+export function bootGuest(ram: GuestRam, content: LaunchContent, workloads: ModelWorkloads): string {
   if (ram.sizeBytes < NEEDED_BYTES) return '';
   const isEncrypted = ram.asid !== undefined;
   const status = (isEncrypted ? SEV_STATUS.sev : 0) | (content.vmsas.length > 0 ? SEV_STATUS.es : 0);
@@ -50,7 +50,7 @@ export function bootGuest(ram: GuestRam, content: LaunchContent): string {
     ...writeCanary(ram, content.cmdline),
     ...writeEqualPages(ram, parameter(content.cmdline, 'equal-pages')),
     ...(parameter(content.cmdline, 'workload')?.split(',') ?? []).map((name) =>
-      workload(ram, name, parameter(content.cmdline, 'rounds')),
+      workload(workloads, name, parameter(content.cmdline, 'rounds')),
     ),
     line('idle', {}),
   ]
@@ -59,14 +59,13 @@ export function bootGuest(ram: GuestRam, content: LaunchContent): string {
 }
 
 /** A line typed on the console. The emulated guest does not power itself off. */
-export function answerLine(ram: GuestRam, typed: string): string {
+export function answerLine(workloads: ModelWorkloads, typed: string): string {
   const [, name, rounds] = /^workload (\S+)(?: (\d+))?$/.exec(typed.trim()) ?? [];
-  return name === undefined ? '' : `${workload(ram, name, rounds)}\r\n`;
+  return name === undefined ? '' : `${workload(workloads, name, rounds)}\r\n`;
 }
 
-function workload(ram: GuestRam, name: string, rounds: string | undefined): string {
-  const guest = { isEncrypted: ram.asid !== undefined, seed: `${ram.systemAddress}` };
-  const { event, ...fields } = modelWorkload(name, rounds === undefined ? undefined : Number(rounds), guest);
+function workload(workloads: ModelWorkloads, name: string, rounds: string | undefined): string {
+  const { event, ...fields } = workloads.run(name, rounds === undefined ? undefined : Number(rounds));
   return line(event, fields);
 }
 

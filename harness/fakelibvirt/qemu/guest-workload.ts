@@ -17,24 +17,42 @@ const NOISE = 0.01;
 const MAX_ROUNDS = 100;
 const DEFAULT_ROUNDS = 5;
 
-/**
- * What the agent prints of its workloads, with numbers that are modelled: nothing runs and nothing is measured.
- *
- * Samples scatter by up to one percent around the model, the same way in every guest with this seed.
- */
-export function modelWorkload(name: string, rounds: number | undefined, guest: { isEncrypted: boolean; seed: string }) {
-  const model = Object.hasOwn(MODELS, name) ? MODELS[name] : undefined;
-  const count = rounds ?? DEFAULT_ROUNDS;
-  if (model === undefined || !(count >= 1 && count <= MAX_ROUNDS)) {
-    const because = model === undefined ? 'no such workload' : 'between 1 and 100 rounds are possible';
-    return { event: 'workload-failed', name, because } as const;
+/** What the modelled numbers of one guest depend on. */
+export interface WorkloadPace {
+  readonly isEncrypted: boolean;
+  /** Samples scatter by up to one percent around the model, the same way in every guest with this seed. */
+  readonly seed: string;
+  /** How many times slower than its model the guest is: 1, except through a fault. */
+  readonly slowdown: () => number;
+}
+
+/** What the agent prints of its workloads, with numbers that are modelled: nothing runs and nothing is measured. */
+export class ModelWorkloads {
+  readonly #pace: WorkloadPace;
+  #samples = 0;
+
+  constructor(pace: WorkloadPace) {
+    this.#pace = pace;
   }
-  const { unit, plain, cost } = model;
-  const share = guest.isEncrypted ? cost : 0;
-  const level = unit === 'ns' ? plain / (1 - share) : plain * (1 - share);
-  const samples = Array.from({ length: count }, (_, index) => {
-    const scatter = createHash('sha256').update(`${guest.seed} ${name} ${index}`).digest().readUInt32LE(0) / 2 ** 32;
+
+  run(name: string, rounds: number = DEFAULT_ROUNDS) {
+    const model = Object.hasOwn(MODELS, name) ? MODELS[name] : undefined;
+    if (model === undefined || !(rounds >= 1 && rounds <= MAX_ROUNDS)) {
+      const because = model === undefined ? 'no such workload' : 'between 1 and 100 rounds are possible';
+      return { event: 'workload-failed', name, because } as const;
+    }
+    const samples = Array.from({ length: rounds }, () => this.#sample(name, model));
+    return { event: 'workload', name, unit: model.unit, samples } as const;
+  }
+
+  #sample(name: string, { unit, plain, cost }: Model): number {
+    const { isEncrypted, seed, slowdown } = this.#pace;
+    const times = slowdown() / (isEncrypted ? 1 - cost : 1);
+    const level = unit === 'ns' ? plain * times : plain / times;
+    const digest = createHash('sha256')
+      .update(`${seed} ${name} ${this.#samples++}`)
+      .digest();
+    const scatter = digest.readUInt32LE(0) / 2 ** 32;
     return Math.round(level * (1 + NOISE * (2 * scatter - 1)) * 1000) / 1000;
-  });
-  return { event: 'workload', name, unit, samples } as const;
+  }
 }

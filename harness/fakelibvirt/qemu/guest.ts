@@ -5,6 +5,7 @@ import { GuestRam } from '../memory/guest-ram.ts';
 import type { HostMemory } from '../memory/host-memory.ts';
 import { type VerifierFaults, verifyBlobs } from './guest-firmware.ts';
 import { answerLine, bootGuest } from './guest-kernel.ts';
+import { ModelWorkloads } from './guest-workload.ts';
 import type { BlobName, BootBlobs } from './kernel-hashes.ts';
 import type { LaunchContent } from './launch-content.ts';
 import { VMSA_BYTES } from './vmsa.ts';
@@ -23,6 +24,8 @@ export interface GuestParts {
     readonly verifier: VerifierFaults;
     /** The host reads zeros where it could read plain text. */
     readonly readsZero: () => boolean;
+    /** How many times slower than its kind the guest is. */
+    readonly slowdown: () => number;
   };
 }
 
@@ -47,6 +50,7 @@ export class GuestMachine implements Disposable {
   #measurement: Uint8Array | undefined;
   #swapped: Partial<BootBlobs> = {};
   #console = '';
+  #workloads: ModelWorkloads | undefined;
   readonly #atRun = new Set<() => void>();
   #isGone = false;
 
@@ -93,7 +97,7 @@ export class GuestMachine implements Disposable {
 
   /** What the guest prints when this line is typed on its serial port. */
   answer(line: string): string {
-    return this.#loaded === undefined ? '' : answerLine(this.#loaded.ram, line);
+    return this.#loaded === undefined ? '' : answerLine(this.#workloadsIn(this.#loaded.ram), line);
   }
 
   /** Other bytes for the guest firmware to fetch than those that were hashed at the start; false without a direct boot. */
@@ -122,6 +126,11 @@ export class GuestMachine implements Disposable {
   /** Addresses of the pages of RAM that hold something, ascending; the others read as zeros. */
   *touchedPages(): Generator<number> {
     for (const { guestAddress } of this.#load().ram.hostPages()) yield guestAddress;
+  }
+
+  /** What its pages of RAM hold, as it lies in DRAM. */
+  *storedPages(): Generator<Uint8Array> {
+    for (const { bytes } of this.#load().ram.hostPages()) yield bytes;
   }
 
   /** Guest-physical memory as the host sees it; zeros where there is neither RAM nor flash. */
@@ -187,17 +196,23 @@ export class GuestMachine implements Disposable {
     return new GuestRam({ memory, sizeBytes, ...asid, faults: faults.memory });
   }
 
+  #workloadsIn(ram: GuestRam): ModelWorkloads {
+    const { slowdown } = this.#parts.faults;
+    this.#workloads ??= new ModelWorkloads({ isEncrypted: this.isEncrypted, seed: `${ram.systemAddress}`, slowdown });
+    return this.#workloads;
+  }
+
   #boot(ram: GuestRam): void {
     const { sev, kvm, content, faults } = this.#parts;
     if (sev?.handle !== undefined) kvm.launchFinish(sev);
     if (content.boot === undefined) {
-      this.#console += bootGuest(ram, content);
+      this.#console += bootGuest(ram, content, this.#workloadsIn(ram));
       return;
     }
     const blobs = { ...content.boot, ...this.#swapped };
     const { lines, boots } = verifyBlobs(ram, content.hashesArea, blobs, faults.verifier);
     this.#console += lines.map((line) => `${line}\r\n`).join('');
     const cmdline = new TextDecoder().decode(blobs.cmdline.subarray(0, -1));
-    if (boots) this.#console += bootGuest(ram, { ...content, cmdline });
+    if (boots) this.#console += bootGuest(ram, { ...content, cmdline }, this.#workloadsIn(ram));
   }
 }

@@ -57,7 +57,8 @@ export function readHostFile(machine: Machine, filePath: string, offset: number,
     ? FILES[normal]?.(machine)
     : (INVENTORY_FILES[normal]?.(machine.profile, hasSevDevice(machine)) ??
       guestFile(machine, normal) ??
-      memoryFile(machine, normal));
+      memoryFile(machine, normal) ??
+      machine.ksm.file(normal));
   const bytes = words === undefined ? binaryFile(machine, normal) : new TextEncoder().encode(words);
   if (bytes === undefined) return { ok: false, errno: 'ENOENT' };
   return { ok: true, content: bytes.slice(offset, offset + length) };

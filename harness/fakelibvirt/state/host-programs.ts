@@ -26,6 +26,9 @@ const PROGRAMS: Readonly<Record<string, (machine: Machine, input: never) => obje
     hasSevDevice(machine)
       ? { answers: launches.map((launch) => launchBareVm(machine, fromWire(launch))) }
       : { unopened: ENOENT },
+  'ksm-settings': ({ ksm }, settings: Readonly<Record<string, number>>) => ({
+    refused: Object.entries(settings).flatMap(([name, value]) => (ksm.set(name, value) ? [] : [name])),
+  }),
   'state-table': (machine, { commands, columns }: StateTableInput) => {
     const { sevFirmware: version } = machine.profile;
     if (version === undefined) return { rows: [] };

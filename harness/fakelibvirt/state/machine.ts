@@ -2,12 +2,14 @@ import { randomUUID } from 'node:crypto';
 import { type Clock, systemClock, virtualClock } from '../../../core/clock.ts';
 import type { FaultId } from '../faults/catalogue.ts';
 import { verifierFaults } from '../faults/guest-firmware.ts';
+import { slowdown } from '../faults/host-faults.ts';
 import { hardwareFaults } from '../faults/hardware.ts';
 import { firmwareAsids, kvmFaults } from '../faults/kernel.ts';
 import type { FaultSwitches } from '../faults/switches.ts';
 import { SevDriver } from '../firmware/driver.ts';
 import { SecureProcessor } from '../firmware/processor.ts';
 import { systemRandom } from '../firmware/random.ts';
+import { Ksm, type MergeableProcess } from '../kernel/ksm.ts';
 import { KvmSev, type SevTeardown, type SevVm } from '../kernel/kvm-sev.ts';
 import { HostMemory } from '../memory/host-memory.ts';
 import type { SparseFile } from '../memory/sparse-file.ts';
@@ -48,11 +50,13 @@ export class Machine {
   readonly kernelLog: string[] = [];
   /** What QEMUs wrote elsewhere, by path. */
   readonly dumps = new Map<string, SparseFile>();
+  readonly ksm: Ksm;
   readonly hostUuid = randomUUID();
   readonly bootedAtMs: number;
   readonly #vncPorts = new Map<number, number>();
   #sevDriver: SevDriver | undefined;
   #lastPid = FIRST_PID;
+  #guests = 0;
   #lastDomainId = 0;
 
   constructor(profile: Profile, faults: FaultSwitches, delays: 'none' | 'realistic', imagesFolder?: string) {
@@ -64,6 +68,10 @@ export class Machine {
     const tweak = sevGeneration(profile) === 'naples' ? 'fixed' : 'per-boot';
     this.memory = new HostMemory({ tweak, random: systemRandom, faults: hardwareFaults(faults) });
     this.kvm = new KvmSev(profile, () => this.sevDriver, kvmFaults(faults));
+    this.ksm = new Ksm(() => this.#mergeable(), {
+      isIdle: () => this.has('ksm-idle'),
+      staysOn: () => this.has('ksm-stays-on'),
+    });
     this.voice = qemuVoice(profile.qemu, () => this.clock.nowMs());
   }
 
@@ -91,10 +99,12 @@ export class Machine {
     { sev, content }: { readonly sev: SevVm | undefined; readonly content: LaunchContent },
   ): { readonly sev: SevVm | undefined; readonly guest: GuestMachine } {
     const { kvm, memory } = this;
+    const nth = ++this.#guests;
     const faults = {
       memory: hardwareFaults(this.faults),
       verifier: verifierFaults(this.faults),
       readsZero: () => this.has('memory-reads-zero'),
+      slowdown: () => slowdown(this, { isEncrypted: sev?.handle !== undefined, nth }),
     };
     const guest = new GuestMachine({ memoryKiB, content, sev, kvm, memory, faults });
     return { sev, guest };
@@ -144,6 +154,10 @@ export class Machine {
 
   appendQemuLog(name: string, lines: string): void {
     this.qemuLogs.set(name, `${this.qemuLogs.get(name) ?? ''}${lines}\n`);
+  }
+
+  *#mergeable(): Generator<MergeableProcess> {
+    for (const { pid, guest } of this.processes.values()) yield { pid, pages: () => guest.storedPages() };
   }
 
   has(fault: FaultId): boolean {

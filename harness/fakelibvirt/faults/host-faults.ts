@@ -1,0 +1,28 @@
+import type { Machine } from '../state/machine.ts';
+import type { FaultEntry } from './catalogue.ts';
+
+/** Faults of what a host does with its guests' time and with their equal pages. */
+export const HOST_FAULTS = {
+  'encryption-slow': {
+    breaks: 'memory and disks of an encrypted guest are a third slower than those of another guest',
+    expected: [{ scenario: 'perf-overhead', checks: ['slowdown-moderate'] }],
+  },
+  'guests-unequal': {
+    breaks: 'every second guest without encryption is a fifth slower than the first',
+    expected: [{ scenario: 'perf-overhead', checks: ['equal-guests-agree'] }],
+  },
+  'ksm-idle': {
+    breaks: 'KSM scans and merges nothing',
+    expected: [{ scenario: 'ksm', checks: ['plain-guests-merge'] }],
+  },
+  'ksm-stays-on': {
+    breaks: 'KSM cannot be switched off again, and the kernel says that it was',
+    expected: [{ scenario: 'ksm', checks: ['left-as-found'] }],
+  },
+} as const satisfies Readonly<Record<string, FaultEntry>>;
+
+/** How many times slower a guest is than its kind; guests are counted from 1. */
+export function slowdown(machine: Machine, guest: { readonly isEncrypted: boolean; readonly nth: number }): number {
+  if (guest.isEncrypted) return machine.has('encryption-slow') ? 4 / 3 : 1;
+  return guest.nth % 2 === 0 && machine.has('guests-unequal') ? 5 / 4 : 1;
+}
