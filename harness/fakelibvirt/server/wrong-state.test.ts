@@ -1,76 +1,47 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { remoteProcedures as remote } from '../../libvirt/protocol/libvirt.gen.ts';
-import { type EmulatedHost, startEmulatedHost } from '../index.ts';
-import { TestClient } from './test-client.ts';
-import { guestXml, SEV_POLICY, testUuid } from './test-guests.ts';
+import { describe, expect, test } from 'vitest';
+import { type NonnullDomain, remoteProcedures as remote } from '../../libvirt/protocol/libvirt.gen.ts';
+import { guestXml, SEV_POLICY } from './test-guests.ts';
+import { useLab } from './test-lab.ts';
 
 // Every refusal below was recorded from libvirt 9.0.0 with QEMU 7.2.
-let host: EmulatedHost;
-let client: TestClient;
-beforeAll(async () => {
-  host = await startEmulatedHost({ profile: 'naples-es' });
-  client = await TestClient.open(host.socketPath);
-});
-afterAll(async () => {
-  await client[Symbol.asyncDispose]();
-  await host.close();
-});
-
-let lastGuest = 0;
-async function defined(options: Parameters<typeof guestXml>[1] = {}) {
-  const number = ++lastGuest;
-  const { dom } = await client.call(remote.domainDefineXml, {
-    xml: guestXml(`g${number}`, { uuid: testUuid(number), ...options }),
-  });
-  await client.takeLifecycle();
-  return dom;
-}
-
-async function running(options: Parameters<typeof guestXml>[1] = {}) {
-  const { dom } = await client.call(remote.domainCreateWithFlags, { dom: await defined(options), flags: 0 });
-  await client.takeLifecycle();
-  return dom;
-}
-
-type Dom = Awaited<ReturnType<typeof defined>>;
-const stateOf = async (dom: Dom) =>
-  Object.values(await client.call(remote.domainGetState, { dom, flags: 0 })).join('/');
+const lab = useLab('naples-es');
+const { defined, running, stateOf } = lab;
 
 describe('calls in the wrong state are refused as libvirt 9.0 refuses them', () => {
   const notRunning = 'Requested operation is not valid: domain is not running';
   type Refused = readonly [
     name: string,
-    call: (dom: Dom) => Promise<{ code: number; domain: number; message: string }>,
+    call: (dom: NonnullDomain) => Promise<{ code: number; domain: number; message: string }>,
     expected: string,
   ];
   const inactive: Refused[] = [
-    ['destroy', (dom) => client.refusal(remote.domainDestroy, { dom }), `55/20 ${notRunning}`],
-    ['suspend', (dom) => client.refusal(remote.domainSuspend, { dom }), `55/20 ${notRunning}`],
-    ['resume', (dom) => client.refusal(remote.domainResume, { dom }), `55/20 ${notRunning}`],
-    ['shutdown', (dom) => client.refusal(remote.domainShutdown, { dom }), `55/10 ${notRunning}`],
-    ['reboot', (dom) => client.refusal(remote.domainReboot, { dom, flags: 0 }), `55/20 ${notRunning}`],
-    ['reset', (dom) => client.refusal(remote.domainReset, { dom, flags: 0 }), `55/20 ${notRunning}`],
-    ['save', (dom) => client.refusal(remote.domainSave, { dom, to: '/tmp/s' }), `55/20 ${notRunning}`],
-    ['managed save', (dom) => client.refusal(remote.domainManagedSave, { dom, flags: 0 }), `55/20 ${notRunning}`],
+    ['destroy', (dom) => lab.client.refusal(remote.domainDestroy, { dom }), `55/20 ${notRunning}`],
+    ['suspend', (dom) => lab.client.refusal(remote.domainSuspend, { dom }), `55/20 ${notRunning}`],
+    ['resume', (dom) => lab.client.refusal(remote.domainResume, { dom }), `55/20 ${notRunning}`],
+    ['shutdown', (dom) => lab.client.refusal(remote.domainShutdown, { dom }), `55/10 ${notRunning}`],
+    ['reboot', (dom) => lab.client.refusal(remote.domainReboot, { dom, flags: 0 }), `55/20 ${notRunning}`],
+    ['reset', (dom) => lab.client.refusal(remote.domainReset, { dom, flags: 0 }), `55/20 ${notRunning}`],
+    ['save', (dom) => lab.client.refusal(remote.domainSave, { dom, to: '/tmp/s' }), `55/20 ${notRunning}`],
+    ['managed save', (dom) => lab.client.refusal(remote.domainManagedSave, { dom, flags: 0 }), `55/20 ${notRunning}`],
     [
       'memory statistics',
-      (dom) => client.refusal(remote.domainMemoryStats, { dom, maxStats: 9, flags: 0 }),
+      (dom) => lab.client.refusal(remote.domainMemoryStats, { dom, maxStats: 9, flags: 0 }),
       `55/20 ${notRunning}`,
     ],
     [
       'console',
-      (dom) => client.refusal(remote.domainOpenConsole, { dom, devName: null, flags: 0 }),
+      (dom) => lab.client.refusal(remote.domainOpenConsole, { dom, devName: null, flags: 0 }),
       `55/20 ${notRunning}`,
     ],
-    ['job', (dom) => client.refusal(remote.domainGetJobInfo, { dom }), `55/20 ${notRunning}`],
+    ['job', (dom) => lab.client.refusal(remote.domainGetJobInfo, { dom }), `55/20 ${notRunning}`],
     [
       'vcpus',
-      (dom) => client.refusal(remote.domainGetVcpus, { dom, maxinfo: 1, maplen: 1 }),
+      (dom) => lab.client.refusal(remote.domainGetVcpus, { dom, maxinfo: 1, maplen: 1 }),
       '55/10 Requested operation is not valid: cannot retrieve vcpu information for inactive domain',
     ],
     [
       'unknown flags',
-      (dom) => client.refusal(remote.domainCreateWithFlags, { dom, flags: 1 << 20 }),
+      (dom) => lab.client.refusal(remote.domainCreateWithFlags, { dom, flags: 1 << 20 }),
       '8/10 unsupported flags (0x100000) in function qemuDomainCreateWithFlags',
     ],
   ];
@@ -82,47 +53,48 @@ describe('calls in the wrong state are refused as libvirt 9.0 refuses them', () 
   const active: Refused[] = [
     [
       'start',
-      (dom) => client.refusal(remote.domainCreate, { dom }),
+      (dom) => lab.client.refusal(remote.domainCreate, { dom }),
       '55/10 Requested operation is not valid: domain is already running',
     ],
     [
       'resume',
-      (dom) => client.refusal(remote.domainResume, { dom }),
+      (dom) => lab.client.refusal(remote.domainResume, { dom }),
       '55/10 Requested operation is not valid: domain is already running',
     ],
     [
       'create',
-      (dom) => client.refusal(remote.domainCreateXml, { xmlDesc: guestXml(dom.name, { uuid: dom.uuid }), flags: 0 }),
+      (dom) =>
+        lab.client.refusal(remote.domainCreateXml, { xmlDesc: guestXml(dom.name, { uuid: dom.uuid }), flags: 0 }),
       "55/20 Requested operation is not valid: domain 'NAME' is already active",
     ],
     [
       'define under another uuid',
-      (dom) => client.refusal(remote.domainDefineXml, { xml: guestXml(dom.name) }),
+      (dom) => lab.client.refusal(remote.domainDefineXml, { xml: guestXml(dom.name) }),
       "9/20 operation failed: domain 'NAME' already exists with uuid UUID",
     ],
     [
       'define under another name',
-      (dom) => client.refusal(remote.domainDefineXml, { xml: guestXml('other', { uuid: dom.uuid }) }),
+      (dom) => lab.client.refusal(remote.domainDefineXml, { xml: guestXml('other', { uuid: dom.uuid }) }),
       "9/20 operation failed: domain 'NAME' is already defined with uuid UUID",
     ],
     [
       'abort job',
-      (dom) => client.refusal(remote.domainAbortJob, { dom }),
+      (dom) => lab.client.refusal(remote.domainAbortJob, { dom }),
       '55/10 Requested operation is not valid: no job is active on the domain',
     ],
     [
       'guest time',
-      (dom) => client.refusal(remote.domainGetTime, { dom, flags: 0 }),
+      (dom) => lab.client.refusal(remote.domainGetTime, { dom, flags: 0 }),
       '74/10 argument unsupported: QEMU guest agent is not configured',
     ],
     [
       'console of a guest without one',
-      (dom) => client.refusal(remote.domainOpenConsole, { dom, devName: null, flags: 0 }),
+      (dom) => lab.client.refusal(remote.domainOpenConsole, { dom, devName: null, flags: 0 }),
       '1/10 internal error: cannot find character device <null>',
     ],
     [
       'screenshot of a guest without a screen',
-      (dom) => client.refusal(remote.domainScreenshot, { dom, screen: 0, flags: 0 }),
+      (dom) => lab.client.refusal(remote.domainScreenshot, { dom, screen: 0, flags: 0 }),
       '55/10 Requested operation is not valid: no screens to take screenshot from',
     ],
   ];
@@ -134,15 +106,19 @@ describe('calls in the wrong state are refused as libvirt 9.0 refuses them', () 
 
   const migration = '55/10 Requested operation is not valid: cannot migrate domain: SEV: Migration is not implemented';
   const encrypted: Refused[] = [
-    ['save', (dom) => client.refusal(remote.domainSave, { dom, to: '/tmp/s' }), migration],
-    ['managed save', (dom) => client.refusal(remote.domainManagedSave, { dom, flags: 0 }), migration],
-    ['migrate', (dom) => client.refusal(remote.domainMigrateBegin3Params, { dom, params: [], flags: 0 }), migration],
+    ['save', (dom) => lab.client.refusal(remote.domainSave, { dom, to: '/tmp/s' }), migration],
+    ['managed save', (dom) => lab.client.refusal(remote.domainManagedSave, { dom, flags: 0 }), migration],
+    [
+      'migrate',
+      (dom) => lab.client.refusal(remote.domainMigrateBegin3Params, { dom, params: [], flags: 0 }),
+      migration,
+    ],
   ];
   test.each(encrypted)('%s of a SEV guest, which goes on running', async (_, call, expected) => {
     const dom = await running({ policy: SEV_POLICY });
     const { code, domain, message } = await call(dom);
     expect(`${code}/${domain} ${message}`).toBe(expected);
     expect(await stateOf(dom)).toBe('1/1');
-    await client.call(remote.domainDestroy, { dom });
+    await lab.client.call(remote.domainDestroy, { dom });
   });
 });
