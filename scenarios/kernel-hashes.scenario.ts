@@ -89,7 +89,8 @@ scenario(
     });
     if (host.kind === 'real') {
       for (const id of BOOT_CHECKS) skipCheck(id, WHY_NO_BOOT);
-      return right.guest.stop();
+      await right.guest.stop();
+      return;
     }
 
     await step('let it boot', async () => {

@@ -8,6 +8,7 @@ import {
   GuestLauncher,
   histogramOf,
   hitsOutside,
+  type LiveGuest,
   MEMORY_PICTURE_TYPE,
   type MemorySurvey,
   memoryPicture,
@@ -86,9 +87,9 @@ scenario(
       more: (guest: RunningGuest) => Promise<Rest>,
     ) => {
       const launch = await agentLaunch({ host, settings }, { canaryHex, canaryKiB: CANARY_KIB });
-      const guest = await launcher.launchOrFail(guestKind, role, { ...launch, memoryMiB, isPaused: true });
-      await using console = await GuestConsole.follow(guest);
-      await guest.domain.resume();
+      const paused = await launcher.launchOrFail(guestKind, role, { ...launch, memoryMiB, isPaused: true });
+      await using console = await GuestConsole.follow(paused);
+      const guest = await paused.resume();
       const places = await canaryPlaces(console, { timeoutMs: BOOT_TIMEOUT_MS, signal });
       evidence.attach(`console of guest ${role}.txt`, console.text);
       const survey = await surveyMemory(host, guest, places, { token, signal });
@@ -96,7 +97,7 @@ scenario(
       await guest.stop();
       return { name: role, places, survey, rest };
     };
-    const whole = (guest: RunningGuest) => scanGuest(host, guest, { token, signal, onProgress });
+    const whole = (guest: LiveGuest) => scanGuest(host, guest, { token, signal, onProgress });
 
     const plain = await step('read a guest without encryption', () => read('plain', 'plain', whole));
     const all = plain.survey.reached.map(({ route }) => route.title);

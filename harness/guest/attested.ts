@@ -20,12 +20,12 @@ import type { Host } from '../host/host.ts';
 import type { GuestFirmwareImage } from '../host/measured-boot.ts';
 import type { Refusal } from '../host/refusal.ts';
 import { createOwnerSession, type Platform, sessionText } from './platform.ts';
-import type { GuestLauncher, LaunchOptions, RunningGuest } from './running.ts';
+import type { GuestLauncher, LaunchOptions, LiveGuest, PausedGuest } from './running.ts';
 import { type GuestKind, kindPolicy, pickLoader } from './spec.ts';
 
 /** A paused guest of an owner who holds the keys of its launch. */
 export interface AttestedGuest {
-  readonly guest: RunningGuest;
+  readonly guest: PausedGuest;
   readonly session: LaunchSession;
   readonly policy: number;
   /** What the host says of the launch. */
@@ -38,7 +38,7 @@ export interface LaunchClaims {
   readonly context: LaunchContext;
 }
 
-export interface AttestedOptions extends Omit<LaunchOptions, 'session' | 'isPaused'> {
+export interface AttestedOptions extends Omit<LaunchOptions, 'session'> {
   /** Keys of an earlier launch, to be used once more. */
   readonly session?: LaunchSession;
 }
@@ -69,7 +69,7 @@ export async function launchAttestedOrFail(...launching: Parameters<typeof launc
 }
 
 /** libvirt's `domlaunchsecinfo`. */
-export async function readClaims({ domain }: RunningGuest): Promise<LaunchClaims> {
+export async function readClaims({ domain }: LiveGuest): Promise<LaunchClaims> {
   const info = await domain.launchSecurityInfo();
   const number = (name: string) => Number(info[name]);
   return {

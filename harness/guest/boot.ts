@@ -1,8 +1,7 @@
 import type { ScenarioSettings } from '../fixtures/settings.ts';
 import type { Host } from '../host/host.ts';
-import type { GuestConsole } from './console/follow.ts';
 import { prepareImage } from './image/build.ts';
-import type { LaunchOptions, RunningGuest } from './running.ts';
+import type { LaunchOptions } from './running.ts';
 
 /** What the agent in a guest is asked to do when it boots; it reports in any case what guest it is in. */
 export interface AgentRequest {
@@ -22,11 +21,6 @@ export interface AgentRequest {
 }
 
 export type Workload = 'memory-bandwidth' | 'memory-latency' | 'disk-read';
-
-export interface BootedGuest {
-  readonly guest: RunningGuest;
-  readonly console: GuestConsole;
-}
 
 export interface ImageContext {
   readonly host: Pick<Host, 'kind'>;

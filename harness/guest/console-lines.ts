@@ -1,8 +1,8 @@
-import type { RunningGuest } from './running.ts';
+import type { LiveGuest } from './running.ts';
 
 /** What a guest has printed on its first serial port until `isEnough`, or until the console falls silent for the time given. */
 export async function readConsole(
-  { domain }: RunningGuest,
+  { domain }: LiveGuest,
   isEnough: (text: string) => boolean,
   silenceMs: number,
 ): Promise<string> {

@@ -11,7 +11,7 @@ import type { GuestFirmwareImage } from '../host/measured-boot.ts';
 import { findQemu } from '../host/qemu-process.ts';
 import { parseConsoleLine } from './console/events.ts';
 import { readConsole } from './console-lines.ts';
-import type { RunningGuest } from './running.ts';
+import type { LiveGuest } from './running.ts';
 import type { GuestSpec } from './spec.ts';
 
 /** What QEMU is to boot directly: paths on the host, and a command line. */
@@ -78,7 +78,7 @@ async function digestOf(host: Host, path: string): Promise<Uint8Array> {
  */
 export async function swapBlob(
   host: Host,
-  { name }: RunningGuest,
+  { name }: LiveGuest,
   blob: BootBlob,
   content: Uint8Array,
 ): Promise<{ readonly outOfReach: string } | undefined> {
@@ -104,7 +104,7 @@ export interface BootOutcome {
 }
 
 /** Lets a paused guest run and tells from its console how far it came. */
-export async function bootAndWatch(guest: RunningGuest): Promise<BootOutcome> {
+export async function bootAndWatch(guest: LiveGuest): Promise<BootOutcome> {
   await guest.domain.resume();
   const isOver = (text: string) => eventsOf(text).some(({ event }) => event === 'idle') || STOPPED.test(text);
   const console = await readConsole(guest, isOver, CONSOLE_SILENCE_MS);

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { fromBase64 } from '../../../core/bytes.ts';
 import { errorText, isSevHarnessError } from '../../../core/errors.ts';
-import type { RunningGuest } from '../../guest/running.ts';
+import type { LiveGuest } from '../../guest/running.ts';
 import type { SevFacts } from '../facts.ts';
 import type { Host } from '../host.ts';
 import { readKernelLog } from '../preflight/read.ts';
@@ -11,7 +11,7 @@ import { IDS_BYTES, issueCommands, readPlatformStatus, WHOLE_CHAIN } from './dev
 export type Told = { readonly source: string } & ({ readonly value: string } | { readonly because: string });
 
 /** `1.55 build 29`, as each source of a host with a running guest tells it. */
-export async function readFirmwareVersions(host: Host, { domain }: RunningGuest): Promise<Told[]> {
+export async function readFirmwareVersions(host: Host, { domain }: LiveGuest): Promise<Told[]> {
   const info = await domain.launchSecurityInfo();
   const query = (await domain.monitorCommand({ execute: 'query-sev' })) as Record<string, unknown>;
   const platform = await readPlatformStatus(host);
@@ -47,7 +47,7 @@ const CHIP_ID_BYTES = 64;
 export async function readIdentities(
   host: Host,
   facts: SevFacts,
-  guest: RunningGuest,
+  guest: LiveGuest,
 ): Promise<Readonly<Record<string, Told[]>>> {
   const qemu = await askQemu(guest);
   const device = await issueCommands(host, [WHOLE_CHAIN, { command: 'GET_ID', lengths: [IDS_BYTES] }]);
@@ -70,7 +70,7 @@ export async function readIdentities(
 }
 
 /** A QEMU that may not open /dev/sev once it runs refuses. */
-async function askQemu({ domain }: RunningGuest): Promise<Readonly<Record<string, string | undefined>>> {
+async function askQemu({ domain }: LiveGuest): Promise<Readonly<Record<string, string | undefined>>> {
   try {
     return (await domain.monitorCommand({ execute: 'query-sev-capabilities' })) as Record<string, string>;
   } catch (error) {
