@@ -5,6 +5,13 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import {
+  mergeChains,
+  parseCertChain,
+  parseChainFile,
+  parseSevCertificate,
+  verifyChain,
+} from '../../attestation/index.ts';
 import { startEmulatedHost } from '../fakelibvirt/index.ts';
 import { connect } from '../libvirt/index.ts';
 
@@ -64,6 +71,12 @@ describe('bad input is one clear line and the right exit code', () => {
     ],
     ['a run that cannot be read', ['report', 'render', '/nonexistent/run.json'], 3, /\/nonexistent\/run.json/],
     ['an emulated host to reap', ['reap', '--host', 'fake:naples'], 3, /nothing to reap/],
+    [
+      'certificates of a host without SEV',
+      ['emulate', '--profile', 'no-sev', '--certs', 'x'],
+      3,
+      /has no SEV, so no cert/,
+    ],
     ['an unknown profile to emulate', ['emulate', '--profile', 'zen9'], 3, /unknown profile 'zen9'/],
   ])('%s', async (_, words, expected, text) => {
     const { code, stdout, stderr } = await harness([
@@ -108,13 +121,22 @@ describe('bad input is one clear line and the right exit code', () => {
 describe('emulate', () => {
   it('prints its URI when clients can connect, and on SIGINT goes with its socket', async () => {
     const socket = path.join(folder, 'emulate.sock');
-    const child = execa(process.execPath, [main, 'emulate', '--profile', 'milan', '--socket', socket], {
-      reject: false,
-    });
+    const certs = path.join(folder, 'certs');
+    const words = ['emulate', '--profile', 'milan', '--socket', socket, '--certs', certs];
+    const child = execa(process.execPath, [main, ...words], { reject: false });
     const [line] = await once(child.stdout.setEncoding('utf8'), 'data');
     expect(line).toBe(`qemu+unix:///system?socket=${socket}\n`);
     const connection = await connect(String(line).trim());
     expect(await connection.hostname()).toContain('milan');
+    const { pdh = '', certChain = '' } = await connection.sevInfo();
+    const file = (name: string) => parseChainFile(readFileSync(path.join(certs, `${name}_emulated.cert`)));
+    const roots = file('ask_ark');
+    const own = parseCertChain(Buffer.from(certChain, 'base64'));
+    const chain = mergeChains(own, { pdh: parseSevCertificate(Buffer.from(pdh, 'base64')) }, file('cek'), roots);
+    expect(verifyChain(chain, roots.ark && { trustedRoot: roots.ark })).toMatchObject({
+      ok: true,
+      root: { isAmd: false },
+    });
     await connection.close();
     child.kill('SIGINT');
     expect((await child).exitCode).toBe(0);

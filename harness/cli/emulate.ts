@@ -1,5 +1,7 @@
+import path from 'node:path';
 import { harnessError } from '../errors.ts';
 import {
+  type EmulatedHost,
   type FaultId,
   faultCatalogue,
   isFaultId,
@@ -7,6 +9,8 @@ import {
   profiles,
   startEmulatedHost,
 } from '../fakelibvirt/index.ts';
+import { connect } from '../libvirt/index.ts';
+import { makeFolder, writeFiles } from './attest/write.ts';
 import { say } from './output.ts';
 
 export interface EmulateOptions {
@@ -15,6 +19,7 @@ export interface EmulateOptions {
   readonly fault: readonly string[];
   readonly realisticDelays?: boolean;
   readonly verbose?: boolean;
+  readonly certs?: string;
 }
 
 /** Serves an emulated host until SIGINT or SIGTERM. Prints its URI on stdout, once, when clients can connect. */
@@ -40,9 +45,35 @@ export async function emulateVerb(options: EmulateOptions): Promise<number> {
     delays: options.realisticDelays ? 'realistic' : 'none',
     ...(options.verbose ? { log: say } : {}),
   });
+  if (options.certs !== undefined) await writeCertificates(host, options.certs);
   process.stdout.write(`${host.uri}\n`);
   say(`Emulated host: ${host.profile.title} No hardware is involved. Try: virsh -c '${host.uri}' nodesevinfo`);
   say('Ctrl-C stops it, and every guest on it.');
   await stopped;
   return 0;
+}
+
+/** What AMD's key server has for a real host: the roots, and the signed certificate of this chip. */
+async function writeCertificates({ uri, profile }: EmulatedHost, folder: string): Promise<void> {
+  if (profile.sevFirmware === undefined)
+    throw harnessError('CLI_USAGE', `--certs: the emulated ${profile.name} has no SEV, so no certificates`);
+  await using connection = await connect(uri);
+  const read = async (name: string) =>
+    (
+      await connection.callEmulator('readFile', {
+        path: `/var/lib/emulated-sev/${name}.cert`,
+        offset: 0n,
+        length: 1 << 20,
+      })
+    ).content;
+  makeFolder(folder);
+  const files = await Promise.all(
+    ['cek', 'ask_ark'].map(async (name) => ({
+      path: path.join(folder, `${name}_emulated.cert`),
+      content: await read(name),
+      mode: 0o644 as const,
+    })),
+  );
+  writeFiles(files, { replace: true });
+  say(`Certificates of the emulated manufacturer, which is not AMD: ${files.map((file) => file.path).join(', ')}`);
 }

@@ -130,6 +130,7 @@ Exit codes: 0 usable for SEV, 1 not usable, 2 the host or one of the two conditi
       ),
     )
     .addOption(faultOption())
+    .option('--certs <dir>', "write the emulated manufacturer's certificates here, for attest")
     .option('--realistic-delays', 'let boots and shutdowns take the time they take on a machine')
     .option('--verbose', 'say on stderr what clients ask')
     .addHelpText(

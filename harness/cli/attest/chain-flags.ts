@@ -16,7 +16,11 @@ export const CHAIN_FLAGS: FlagGroup = {
       value: 'NAME',
       help: 'refuse the root of any other product; takes ASK and ARK from fetch-roots',
     },
-    { name: 'chip-id', value: 'HEX', help: 'GET_ID of the platform, so that hints name the address of its CEK' },
+    {
+      name: 'chip-id',
+      value: 'ID',
+      help: 'GET_ID of the platform, in hex or base64, so that hints name the address of its CEK',
+    },
     { name: 'trusted-root', value: 'FILE', help: "trust this ARK although it is not AMD's (emulated platforms)" },
   ],
 };

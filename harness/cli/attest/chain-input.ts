@@ -9,7 +9,7 @@ import {
 import { PINNED_ROOTS, type Product } from '../../../attestation/certs/products.ts';
 import { parseSevCertificate } from '../../../attestation/certs/sev-certificate.ts';
 import { type ChainOptions, type ChainResult, verifyChain } from '../../../attestation/verify/chain.ts';
-import { fromHex } from '../../../core/bytes.ts';
+import { fromBase64, fromHex } from '../../../core/bytes.ts';
 import { cachedRootsPath } from './cache.ts';
 import { type Arguments, clip, usageError } from './flags.ts';
 import type { AttestIo } from './io.ts';
@@ -84,13 +84,13 @@ export function readProduct(args: Arguments): Product | undefined {
   );
 }
 
-/** GET_ID of one socket in hex; libvirt's `cpu0-id` in base64 is the same bytes. Throws `CLI_USAGE`. */
+/** GET_ID of one socket: in hex, as sevctl prints it, or in base64, as libvirt does. Throws `CLI_USAGE`. */
 export function parseChipId(text: string): Uint8Array {
-  const bytes = fromHex(text);
+  const bytes = fromHex(text) ?? fromBase64(text);
   if (bytes?.length === CHIP_ID_BYTES) return bytes;
   throw usageError(
-    `--chip-id: expected ${CHIP_ID_BYTES * 2} hex digits, got '${clip(text)}'`,
-    '`sevctl show identifier` prints the id of the platform.',
+    `--chip-id: expected ${CHIP_ID_BYTES} bytes in hex or base64, got '${clip(text)}'`,
+    'It is cpu0-id of `virsh nodesevinfo`, and what `sevctl show identifier` prints on the host.',
   );
 }
 

@@ -164,7 +164,7 @@ const VERBS: readonly Verb[] = [
         title: 'What to fetch',
         flags: [
           { name: 'product', value: 'NAME', help: 'naples, rome, milan, genoa or turin' },
-          { name: 'chip-id', value: 'HEX', help: 'also the CEK of this chip (GET_ID), signed by AMD' },
+          { name: 'chip-id', value: 'ID', help: 'also the CEK of this chip (GET_ID, in hex or base64), signed by AMD' },
           { name: 'out', value: 'DIR', help: 'folder to write to (default $XDG_CACHE_HOME/sev-harness)' },
           { name: 'refresh', help: 'download again what is there' },
         ],
