@@ -1,0 +1,79 @@
+import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type ReadableMemory, type ScanOptions, scanMemory } from './scan.ts';
+import type { ScanResult } from './scanner.ts';
+
+const MiB = 2 ** 20;
+const SIZE = 192 * MiB;
+const TOKEN = Buffer.from('a token of 32 bytes, not by luck');
+/** Three threads share the file at 64 and at 128 MiB. */
+const TOKENS_AT = [5, 64 * MiB - 31, 64 * MiB + 100, 128 * MiB - 1, 128 * MiB, SIZE - 32].map((at, index) =>
+  index === 4 ? at + 8192 : at,
+);
+let folder: string;
+let file: string;
+/** As a user has it: threads start from the compiled program only. */
+let compiled: typeof scanMemory;
+
+beforeAll(async () => {
+  const module: string = new URL('../../../dist/harness/guest/memory/scan.js', import.meta.url).href;
+  compiled = (await import(module)).scanMemory;
+  folder = mkdtempSync(path.join(tmpdir(), 'sevh-threads-'));
+  file = path.join(folder, 'ram');
+  const handle = openSync(file, 'w');
+  ftruncateSync(handle, SIZE);
+  for (const at of TOKENS_AT) writeSync(handle, TOKEN, 0, TOKEN.length, at);
+  for (let page = 0; page < 900; page++)
+    writeSync(handle, Buffer.alloc(4096, 1 + (page % 200)), 0, 4096, page * 200 * 1024 + 65_536);
+  closeSync(handle);
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+function ram(bytes = SIZE): ReadableMemory {
+  // Two ranges, as of a guest whose RAM is split; in the file the second stands first.
+  const extents = [
+    { guestAddress: 0, bytes: 72 * MiB, fileOffset: bytes - 72 * MiB },
+    { guestAddress: 2 ** 32, bytes: bytes - 72 * MiB, fileOffset: 0 },
+  ];
+  const read = async (guestAddress: number, length: number) => {
+    await using handle = await open(file, 'r');
+    const offset = guestAddress < 2 ** 32 ? guestAddress + bytes - 72 * MiB : guestAddress - 2 ** 32;
+    const { buffer } = await handle.read(Buffer.alloc(length), 0, length, offset);
+    return buffer;
+  };
+  return { ranges: extents, windowBytes: 4 * MiB, read, file: { path: file, extents } };
+}
+
+describe('threads of the compiled program', () => {
+  test('find what one scan finds, also tokens across the borders of their shares', async () => {
+    const { file: _none, ...streamed } = ram();
+    const expected = await scanMemory(streamed, { token: TOKEN });
+    expect(expected.token?.hits).toBe(TOKENS_AT.length);
+    expect(expected.equalPages).toMatchObject({ repeated: 200, most: 5 });
+    for (const threads of [1, 2, 3]) {
+      const seen: number[] = [];
+      const options: ScanOptions = { token: TOKEN, threads, onProgress: ({ scannedBytes }) => seen.push(scannedBytes) };
+      expect(await compiled(ram(), options)).toEqual(expected satisfies ScanResult);
+      expect(seen.at(-1)).toBe(SIZE);
+    }
+  });
+
+  test('end when the signal says so', async () => {
+    const stop = new AbortController();
+    const scanning = compiled(ram(), { token: TOKEN, threads: 2, signal: stop.signal });
+    stop.abort(new Error('enough'));
+    await expect(scanning).rejects.toThrow('enough');
+  });
+
+  test('say what cannot be read: a file that ends too early, and none at all', async () => {
+    await expect(compiled(ram(SIZE + 8 * MiB), { threads: 2 })).rejects.toMatchObject({ code: 'MEMORY_READ_FAILED' });
+    const gone = {
+      ...ram(),
+      file: { path: `${file}.gone`, extents: [{ guestAddress: 0, bytes: SIZE, fileOffset: 0 }] },
+    };
+    await expect(compiled(gone, { threads: 2 })).rejects.toThrow(/ram\.gone cannot be read: ENOENT/);
+  });
+});
