@@ -122,12 +122,18 @@ const UNCOVERED: Readonly<Record<string, string>> = {
     'libvirt filled in the C-bit of an edited cache, which the recording machine lacks',
 };
 
+/** Started behind a shim, or not started for what the recording machine may not do: neither says anything about a host with SEV. */
+function isOfTheMachine(start: Outcome): boolean {
+  return start === 'ok' || /cannot limit locked memory|'\/dev\/sev' is not accessible/.test(start.message);
+}
+
 /** Process and time of the recording, and the C-bit of its CPU, which had none. */
 function normalized(outcome: Outcome): string {
   if (outcome === 'ok') return 'ok';
   const message = outcome.message
     .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, 'TIME')
-    .replace(/host '\d+' requested '\d+'/, "host 'N' requested 'M'");
+    .replace(/host '\d+' requested '\d+'/, "host 'N' requested 'M'")
+    .replace('/shim/qemu-system-x86_64', '/usr/bin/qemu-system-x86_64');
   return `${outcome.code}/${outcome.domain} ${message}`;
 }
 
@@ -140,13 +146,19 @@ async function outcomeOf(run: () => Promise<unknown>): Promise<Outcome> {
   }
 }
 
-const recordings: readonly (readonly [file: string, profile: ProfileName])[] = [
-  ['nosev-9.0.0.json', 'no-sev'],
-  ['sevcaps-nolock-nocgroup-9.0.0.json', 'naples'],
+/** SEV-SNP is not emulated: the emulated host of libvirt 11.3 refuses what the recorded one, behind a shim, takes. */
+const isSnp = ({ case: name }: RecordedCase) => /^SNP |type=sev-snp$/.test(name);
+
+const recordings: readonly (readonly [file: string, profile: ProfileName, covers: (one: RecordedCase) => boolean])[] = [
+  ['nosev-9.0.0.json', 'no-sev', () => true],
+  ['sevcaps-9.0.0.json', 'naples', () => true],
+  ['sevcaps-nolock-nocgroup-9.0.0.json', 'naples', () => true],
+  ['shim-11.3.0.json', 'genoa', (one) => !isSnp(one)],
 ];
 
-describe.each(recordings)('%s, on %s', (file, profile) => {
-  const cases = (JSON.parse(read(file)) as RecordedCase[]).filter((one) => !(one.case in UNCOVERED));
+describe.each(recordings)('%s, on %s', (file, profile, covers) => {
+  const all = JSON.parse(read(file)) as RecordedCase[];
+  const cases = all.filter((one) => !(one.case in UNCOVERED) && covers(one));
 
   test('every recorded case is known here', () => {
     expect(cases.map((one) => one.case).filter((name) => SHAPES[name] === undefined)).toEqual([]);
@@ -162,7 +174,7 @@ describe.each(recordings)('%s, on %s', (file, profile) => {
       expect(normalized(await outcomeOf(() => define(xml, 1)))).toBe(normalized(recorded.validate));
     }
     if (recorded.define) expect(normalized(await outcomeOf(() => define(xml, 0)))).toBe(normalized(recorded.define));
-    if (recorded.start === undefined || `${name} start` in UNCOVERED) return;
+    if (recorded.start === undefined || `${name} start` in UNCOVERED || isOfTheMachine(recorded.start)) return;
     // The recording machine has no C-bit; here the same refusal takes a C-bit that is not the host's.
     const { dom } = await client.call(remote.domainLookupByName, { name: 'recorded' });
     await client.call(remote.domainUndefineFlags, { dom, flags: 4 });

@@ -37,7 +37,10 @@ export function validateDefinition(
   if (definition.maxVcpus > maxCpus(machine, profile.qemu)) {
     throw unsupported(`Maximum CPUs greater than specified machine type limit ${maxCpus(machine, profile.qemu)}`);
   }
-  if (definition.loader?.secure && !definition.hasSmm) throw unsupported('Secure boot requires SMM feature enabled');
+  // Newer ones switch SMM on by themselves.
+  if (definition.loader?.secure && !definition.hasSmm && !isAtLeast(profile.libvirt, [10, 0, 0])) {
+    throw unsupported('Secure boot requires SMM feature enabled');
+  }
   validateLaunchSecurity(definition, profile);
   for (const device of elements(child(definition.tree, 'devices') ?? definition.tree)) {
     const iommu = attribute(child(device, 'driver'), 'iommu');
@@ -77,14 +80,10 @@ function validateLifecycle({ onPoweroff, onReboot, onCrash }: DomainDefinition):
 
 function validateLaunchSecurity({ launchSecurity }: DomainDefinition, profile: Profile): void {
   if (launchSecurity === undefined) return;
-  if (launchSecurity.type === 's390-pv') {
-    throw unsupported('S390 PV launch security is not supported with this QEMU binary');
-  }
   if (libvirtOffersSev(profile) && launchSecurity.type === 'sev') return;
-  const words = isAtLeast(profile.libvirt, [10, 5, 0])
-    ? `'${launchSecurity.type}' launch security`
-    : 'SEV launch security';
-  throw unsupported(`${words} is not supported with this QEMU binary`);
+  const olderWord = launchSecurity.type === 's390-pv' ? 'S390 PV' : 'SEV';
+  const word = isAtLeast(profile.libvirt, [10, 5, 0]) ? `'${launchSecurity.type}'` : olderWord;
+  throw unsupported(`${word} launch security is not supported with this QEMU binary`);
 }
 
 function unsupported(text: string) {
