@@ -198,6 +198,9 @@ function userName(): string {
 async function describeHost(host: Host, emit: (event: UntimedEvent) => void): Promise<void> {
   const [facts, summary] = await Promise.all([readSevFacts(host), preflightSummary(host)]);
   emit({ type: 'host-described', host: hostFactsOf(host, facts, summary) });
+  if (summary.verdict !== 'usable')
+    for (const [name, words] of Object.entries(summary.facts))
+      if (name !== 'kernel log') say(`          ${name}: ${words}`);
 }
 
 /** After a second Ctrl-C: names the guests that are still on the host and the command that removes them. */

@@ -1,20 +1,10 @@
-import path from 'node:path';
-import { parseLibvirtUri } from '../libvirt/index.ts';
 import type { Host } from './host.ts';
+import { sessionFolders } from './session-folders.ts';
 
-/** Where libvirt keeps the pid of a guest's QEMU: the system daemon, and a user's own daemon beside its socket. */
+/** Where libvirt keeps the pid of a guest's QEMU: the system daemon, and a user's own daemon. */
 async function pidFiles(host: Host, guest: string): Promise<string[]> {
-  const target = parseLibvirtUri(host.connection.uri);
-  if (!target.session) return [`/run/libvirt/qemu/${guest}.pid`];
-  const socket = target.transport === 'unix' || target.transport === 'ssh' ? target.socket : undefined;
-  // The host's own environment, which behind ssh is not ours.
-  const environment = await host.shell.run(['printenv', 'XDG_RUNTIME_DIR']);
-  const runtime = environment.outcome === 'read' ? Buffer.from(environment.bytes).toString().trim() : '';
-  const folders = [
-    ...(socket === undefined ? [] : [path.dirname(socket)]),
-    ...(runtime === '' ? [] : [path.join(runtime, 'libvirt')]),
-  ];
-  return folders.map((folder) => path.join(folder, 'qemu/run', `${guest}.pid`));
+  const folders = (await sessionFolders(host))?.map((folder) => `${folder}/qemu/run`) ?? ['/run/libvirt/qemu'];
+  return folders.map((folder) => `${folder}/${guest}.pid`);
 }
 
 /** The QEMU process of a guest and the file that names it, as the host's shell sees them, or why they cannot be found. */

@@ -91,6 +91,8 @@ describe('a run that is not killed', () => {
     const report = path.join(program.folder, 'report');
     const run = await program.start(['scenario', '--host', uri, '--report', report]);
     expect(run.stderr).toContain('plain-guests');
+    // This machine has no SEV, and a run says so before it begins.
+    expect(run.stderr).toMatch(/^ +preflight: unusable for SEV: .*\n +preflight found: /m);
     expect(run.exitCode).toBe(0);
     const { runId } = JSON.parse(await readFile(path.join(report, 'run.json'), 'utf8'));
     expect(await processesWith([`sevh-${runId}`, program.folder])).toEqual([]);

@@ -23,6 +23,8 @@ interface Expected {
 
 const NO_ES = ['cpu.sev-es-asids', 'kernel.sev-es-parameter'];
 const BOTH = 'sev.conditions';
+/** As on a host where nobody limited it: the article asks for a limit. */
+const UNLIMITED = 'host.machine-slice';
 
 const EXPECTED: Readonly<Record<ProfileName, Expected>> = {
   naples: { warn: NO_ES },
@@ -63,7 +65,7 @@ describe('every profile of the emulated host has exactly its failures, warnings 
       fail: ids(report, 'fail'),
       warn: ids(report, 'warn').toSorted(),
       unknown: ids(report, 'unknown'),
-    }).toEqual({ fail, warn: [...warn].toSorted(), unknown });
+    }).toEqual({ fail, warn: [...warn, UNLIMITED].toSorted(), unknown });
     expect(report.diagnoses[0]?.way).toBe(way);
     expect(report.verdict).toBe(way === undefined ? 'usable' : 'unusable');
   });
@@ -97,7 +99,8 @@ describe('on an emulated host', () => {
     await using host = await openHost({ kind: 'emulated', text: `fake:${profile}`, profile });
     const summary = await preflightSummary(host);
     expect(summary.verdict).toBe('unusable');
-    expect(summary.facts.preflight).toMatch(/^unusable for SEV: \d+ passed, 2 failed, 2 warned, 1 unknown$/);
+    expect(summary.facts.preflight).toMatch(/^unusable for SEV: \d+ passed, 2 failed, 3 warned, 1 unknown$/);
+    expect(summary.facts['kernel log']).toContain('ccp 0000:02:00.2: SEV API:0.17 build:48 ¶ kvm_amd: SEV supported');
     expect(summary.facts['preflight found']).toMatch(/^stale-capabilities: the kernel has SEV on/);
     expect(summary.notVerified).toEqual([
       expect.stringMatching(/^Preflight could not tell 'The SEV firmware has started': libvirt has no platform key/),

@@ -20,9 +20,12 @@ export interface PreflightSummary {
   readonly notVerified: readonly string[];
 }
 
+/** The kernel says a few lines about SEV when it boots; a log that goes on about it is cut to its end. */
+const KEPT_LINES = 20;
+
 /** Preflight in a few lines, for the head of every report. */
 export async function preflightSummary(host: Host): Promise<PreflightSummary> {
-  const { verdict, counts, diagnoses, rows } = await preflight(host);
+  const { verdict, counts, diagnoses, rows, kernelLog } = await preflight(host);
   const first = diagnoses[0];
   const warned = rows.filter((row) => row.outcome === 'warn').map((row) => row.title);
   return {
@@ -31,6 +34,7 @@ export async function preflightSummary(host: Host): Promise<PreflightSummary> {
       preflight: `${verdict} for SEV: ${counts.pass} passed, ${counts.fail} failed, ${counts.warn} warned, ${counts.unknown} unknown`,
       ...(first === undefined ? {} : { 'preflight found': `${first.way}: ${first.because}` }),
       ...(warned.length === 0 ? {} : { 'preflight warned': warned.join('; ') }),
+      ...(kernelLog.length === 0 ? {} : { 'kernel log': kernelLog.slice(-KEPT_LINES).join(' ¶ ') }),
     },
     notVerified: rows
       .filter((row) => row.outcome === 'unknown')

@@ -185,9 +185,16 @@ describe('locked memory', () => {
       '/x/libvirt/libvirtd.pid': bytes('78\n'),
       '/proc/78/limits': limits,
       '/run/libvirtd.pid': bytes('1'),
+      '/proc/1/limits': bytes(''),
     };
     const uri = 'qemu+unix:///session?socket=/x/libvirt/libvirt-sock';
     const readings = await readPreflight(host({ files, uri }));
     expect(readings).toMatchObject({ isSession: true, memoryLock: { value: { daemon: 'libvirtd', soft: '65536' } } });
+  });
+
+  it('of a session is never that of the daemon of the system', async () => {
+    const files = { '/run/libvirtd.pid': bytes('77\n'), '/proc/77/limits': limits };
+    const { memoryLock } = await readPreflight(host({ files, uri: 'qemu:///session' }));
+    expect(memoryLock).toMatchObject({ outcome: 'unknown', because: expect.stringContaining('no pid') });
   });
 });

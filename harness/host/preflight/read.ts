@@ -2,6 +2,7 @@ import { posix } from 'node:path';
 import { errorText } from '../../../core/errors.ts';
 import { readSevFacts } from '../facts.ts';
 import type { Host } from '../host.ts';
+import { sessionFolders } from '../session-folders.ts';
 import type { FileReading } from '../shell.ts';
 import * as parse from './parse.ts';
 import type {
@@ -254,15 +255,14 @@ async function readTsme(host: Host): Promise<Reading<string>> {
   };
 }
 
-/** A daemon of one user writes its pid beside its socket. */
-function pidFiles(uri: string): string[] {
-  const socket = new URL(uri).searchParams.get('socket');
-  const beside = socket === null ? [] : [`${posix.dirname(socket)}/libvirtd.pid`];
-  return [...beside, '/run/libvirtd.pid', '/run/virtqemud.pid'];
+/** A daemon of one user writes its pid beside its socket; the limit of the system's daemon would not be its own. */
+async function pidFiles(host: Host): Promise<string[]> {
+  const folders = (await sessionFolders(host)) ?? ['/run'];
+  return folders.flatMap((folder) => [`${folder}/libvirtd.pid`, `${folder}/virtqemud.pid`]);
 }
 
 async function readMemoryLock(host: Host): Promise<Reading<MemoryLockLimit>> {
-  const files = pidFiles(host.connection.uri);
+  const files = await pidFiles(host);
   const pids = await host.shell.readFiles(files);
   for (const [index, file] of files.entries()) {
     const pid = textOf(pids[index], file);
