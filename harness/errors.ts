@@ -59,7 +59,7 @@ export const harnessErrors = {
   LAUNCH_REFUSED: { kind: 'product', summary: 'The host refused a launch that a scenario cannot go on without.' },
   OUTPUT_UNWRITABLE: {
     kind: 'environment',
-    summary: 'A file that was to be changed cannot be written; it is as it was.',
+    summary: 'A file that was to be changed cannot be written, and is as it was; or standard output cannot be.',
   },
   PLATFORM_CERTIFICATES_MISSING: {
     kind: 'environment',
