@@ -25,6 +25,7 @@ export type { GuestEvent, MemoryRun } from './guest/console/events.ts';
 export { GuestConsole } from './guest/console/follow.ts';
 export { readConsole } from './guest/console-lines.ts';
 export {
+export { runDefectTests } from './guest/defect-tests.ts';
   type BootBlob,
   bootAndWatch,
   type DirectBoot,
@@ -79,6 +80,15 @@ export { answerOf, type HostAnswer } from './host/answer.ts';
 export { encryptionInventory } from './host/inventory.ts';
 export { machineText, readMachine } from './host/machine.ts';
 export { findMeasuredBootImage, type GuestFirmwareImage } from './host/measured-boot.ts';
+export {
+  countVerdicts,
+  formatDefects,
+  judgeDefects,
+  unjudged,
+  untested,
+  vulnerableTo,
+} from './host/known-defects/judge.ts';
+export { readForDefects } from './host/known-defects/readings.ts';
 export { capabilitiesOf } from './host/needs.ts';
 export { type BareAnswer, launchBare, launchEnd } from './host/secure-processor/bare-launch.ts';
 export { readPlatformStatus } from './host/secure-processor/device.ts';

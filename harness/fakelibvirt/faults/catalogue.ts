@@ -3,6 +3,7 @@ import { HOST_FAULTS } from './host-faults.ts';
 import { LAUNCH_FAULTS } from './launch-faults.ts';
 import { LIFECYCLE_FAULTS } from './lifecycle-faults.ts';
 import { MEMORY_READING_FAULTS } from './memory-faults.ts';
+import { PLATFORM_FAULTS } from './platform-faults.ts';
 
 /** What must go red when this fault is on, and nothing else: ids of checks, and `!CODE` for an error that ends the scenario. */
 export interface FaultExpectation {
@@ -33,6 +34,8 @@ const FAULTS = {
       },
       { scenario: 'slot-churn', checks: ['every-launch-starts', 'capacity-unchanged'] },
       { scenario: 'slot-es-split', checks: ['es-unaffected-by-sev'] },
+      { scenario: 'policy-matrix', checks: ['allowed-start', 'reserved-refused', 'newer-api-refused'] },
+      { scenario: 'firmware-platform', checks: ['pek-rotates', 'driver-commands-match'] },
     ],
   },
   'slot-leak-on-failed-launch': {
@@ -42,6 +45,7 @@ const FAULTS = {
         scenario: 'slot-limit',
         checks: ['failed-launch-frees-slot', 'inventory-matches', 'concurrent-starts-fill-exactly'],
       },
+      { scenario: 'policy-matrix', checks: ['newer-api-refused', 'firmware-tells-as-asked'] },
     ],
   },
   'slot-leak-on-kill': {
@@ -68,6 +72,7 @@ const FAULTS = {
       },
       { scenario: 'slot-churn', checks: ['every-launch-starts', 'capacity-unchanged'] },
       { scenario: 'slot-es-split', checks: ['es-unaffected-by-sev'] },
+      { scenario: 'policy-matrix', checks: ['allowed-start', 'reserved-refused', 'newer-api-refused'] },
     ],
   },
   'limit-off-by-one-up': {
@@ -176,6 +181,8 @@ const FAULTS = {
         scenario: 'launch-tamper',
         checks: ['edited-policy-refused', 'changed-keys-refused', 'bent-point-refused', 'newer-api-refused'],
       },
+      { scenario: 'policy-matrix', checks: ['reserved-refused', 'newer-api-refused'] },
+      { scenario: 'firmware-platform', checks: ['old-session-refused'] },
     ],
   },
   'refused-guest-runs': {
@@ -234,6 +241,7 @@ const FAULTS = {
     expected: [
       { scenario: 'slot-limit', checks: ['inventory-matches', 'nothing-lost'] },
       { scenario: 'domain-conformance', checks: ['refused-guests-left-nothing'] },
+      { scenario: 'policy-matrix', checks: ['refused-left-nothing'] },
     ],
   },
   'cbitpos-misreported': {
@@ -260,6 +268,9 @@ const FAULTS = {
       { scenario: 'launch-secret', checks: ['!LAUNCH_REFUSED'] },
       { scenario: 'memory-encryption', checks: ['!LAUNCH_REFUSED'] },
       { scenario: 'lifecycle-refused', checks: ['!LIBVIRT_REMOTE'] },
+      { scenario: 'policy-matrix', checks: ['allowed-start', 'reserved-refused'] },
+      { scenario: 'firmware-platform', checks: ['!LAUNCH_REFUSED'] },
+      { scenario: 'known-defects', checks: ['!LAUNCH_REFUSED'] },
     ],
   },
   'uefi-not-offered': {
@@ -272,6 +283,7 @@ const FAULTS = {
   },
   ...LAUNCH_FAULTS,
   ...LIFECYCLE_FAULTS,
+  ...PLATFORM_FAULTS,
   ...MEMORY_READING_FAULTS,
   ...HOST_FAULTS,
 } as const satisfies Record<string, FaultEntry>;

@@ -28,7 +28,15 @@ export const LAUNCH_FAULTS = {
   'measure-ignores-api': { breaks: FIRMWARE['measure-ignores-api'], expected: WRONG_FORMULA, profiles: WITH_ES },
   'digest-skips-page': { breaks: FIRMWARE['digest-skips-page'], expected: WRONG_FORMULA, profiles: WITH_ES },
   'digest-reversed': { breaks: FIRMWARE['digest-reversed'], expected: WRONG_FORMULA, profiles: WITH_ES },
-  'status-api-wrong': { breaks: FIRMWARE['status-api-wrong'], expected: WRONG_VALUE, profiles: WITH_ES },
+  'status-api-wrong': {
+    breaks: FIRMWARE['status-api-wrong'],
+    expected: [
+      ...WRONG_VALUE,
+      { scenario: 'policy-matrix', checks: ['allowed-start'] },
+      { scenario: 'firmware-platform', checks: ['versions-agree'] },
+    ],
+    profiles: WITH_ES,
+  },
   'vmsa-not-measured': {
     breaks: FIRMWARE['vmsa-not-measured'],
     expected: [{ scenario: 'launch-measure', checks: ['es-measurement-verifies'] }],
@@ -47,28 +55,47 @@ export const LAUNCH_FAULTS = {
   },
   'session-ignored': {
     breaks: FIRMWARE['session-ignored'],
-    expected: [...WRONG_VALUE, { scenario: 'launch-secret', checks: ['accepted'] }],
+    expected: [
+      ...WRONG_VALUE,
+      { scenario: 'launch-secret', checks: ['accepted'] },
+      { scenario: 'firmware-platform', checks: ['state-table-matches'] },
+    ],
     profiles: WITH_ES,
   },
   'pek-signed-by-wrong-key': {
     breaks: FIRMWARE['pek-signed-by-wrong-key'],
-    expected: [{ scenario: 'launch-measure', checks: ['chain-verifies'] }],
+    expected: [
+      { scenario: 'launch-measure', checks: ['chain-verifies'] },
+      { scenario: 'firmware-platform', checks: ['rotated-chain-verifies'] },
+    ],
   },
   'pdh-signed-by-wrong-key': {
     breaks: FIRMWARE['pdh-signed-by-wrong-key'],
-    expected: [{ scenario: 'launch-measure', checks: ['chain-verifies'] }],
+    expected: [
+      { scenario: 'launch-measure', checks: ['chain-verifies'] },
+      { scenario: 'firmware-platform', checks: ['rotated-chain-verifies'] },
+    ],
   },
   'session-mac-unchecked': {
     breaks: FIRMWARE['session-mac-unchecked'],
-    expected: [{ scenario: 'launch-tamper', checks: ['edited-policy-refused', 'changed-keys-refused'] }],
+    expected: [
+      { scenario: 'launch-tamper', checks: ['edited-policy-refused', 'changed-keys-refused'] },
+      { scenario: 'firmware-platform', checks: ['old-session-refused'] },
+    ],
   },
   'godh-point-unchecked': {
     breaks: FIRMWARE['godh-point-unchecked'],
-    expected: [{ scenario: 'launch-tamper', checks: ['bent-point-refused'] }],
+    expected: [
+      { scenario: 'launch-tamper', checks: ['bent-point-refused'] },
+      { scenario: 'known-defects', checks: ['active-tests'] },
+    ],
   },
   'policy-api-floor-ignored': {
     breaks: FIRMWARE['policy-api-floor-ignored'],
-    expected: [{ scenario: 'launch-tamper', checks: ['newer-api-refused'] }],
+    expected: [
+      { scenario: 'launch-tamper', checks: ['newer-api-refused'] },
+      { scenario: 'policy-matrix', checks: ['newer-api-refused'] },
+    ],
   },
   'sessions-refused': {
     breaks: 'LAUNCH_START takes no session of any owner',
@@ -86,6 +113,8 @@ export const LAUNCH_FAULTS = {
     breaks: 'the guest firmware takes an initrd whose hash is not the measured one',
     expected: [{ scenario: 'kernel-hashes', checks: ['swapped-initrd-stops'] }],
   },
+      { scenario: 'policy-matrix', checks: ['allowed-start', 'reserved-refused'] },
+      { scenario: 'firmware-platform', checks: ['old-session-refused'] },
   'cmdline-hash-unchecked': {
     breaks: 'the guest firmware takes a command line whose hash is not the measured one',
     expected: [{ scenario: 'kernel-hashes', checks: ['swapped-cmdline-stops'] }],
@@ -146,6 +175,7 @@ export const LAUNCH_FAULTS = {
     ],
   },
   'short-secret-dropped': {
+      { scenario: 'firmware-platform', checks: ['rotated-chain-verifies'] },
     breaks: 'QEMU answers with success to a secret that is too short, and the firmware never sees it',
     expected: [{ scenario: 'launch-secret', checks: ['short-refused'] }],
   },
@@ -153,17 +183,24 @@ export const LAUNCH_FAULTS = {
     breaks: 'QEMU refuses every secret after the first',
     expected: [{ scenario: 'launch-secret', checks: ['again-before-run'] }],
   },
+      { scenario: 'firmware-platform', checks: ['rotated-chain-verifies'] },
   'secret-mac-unchecked': {
     breaks: FIRMWARE['secret-mac-unchecked'],
     expected: [{ scenario: 'launch-secret', checks: ['bad-packets-refused'] }],
   },
   'secret-not-bound': {
     breaks: FIRMWARE['secret-not-bound'],
-    expected: [{ scenario: 'launch-secret', checks: ['accepted'] }],
+    expected: [
+      { scenario: 'launch-secret', checks: ['accepted'] },
+      { scenario: 'firmware-platform', checks: ['state-table-matches'] },
+    ],
   },
   'secret-while-running': {
     breaks: `${FIRMWARE['secret-while-running']}, and neither libvirt nor QEMU looks at the state of the guest`,
-    expected: [{ scenario: 'launch-secret', checks: ['late-refused'] }],
+    expected: [
+      { scenario: 'launch-secret', checks: ['late-refused'] },
+      { scenario: 'firmware-platform', checks: ['state-table-matches'] },
+    ],
   },
   'secret-misplaced': {
     breaks: 'QEMU puts an injected secret 16 bytes behind the place that was asked for',

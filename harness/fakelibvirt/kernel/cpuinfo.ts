@@ -17,7 +17,7 @@ export function formatCpuinfo(profile: Profile): string {
       `model\t\t: ${cpu.model}`,
       `model name\t: ${cpu.brand}`,
       `stepping\t: ${cpu.stepping}`,
-      `microcode\t: ${cpu.microcodeHex}`,
+      ...(cpu.microcodeHex === '' ? [] : [`microcode\t: ${cpu.microcodeHex}`]),
       `cpu MHz\t\t: ${cpu.mhz}.000`,
       `physical id\t: ${Math.floor(processor / cpu.coresPerSocket) % cpu.sockets}`,
       `core id\t\t: ${processor % cpu.coresPerSocket}`,

@@ -8,6 +8,7 @@ export interface CpuModel {
   readonly stepping: number;
   /** libvirt's name for the host CPU. */
   readonly libvirtModel: string;
+  /** Empty where the kernel does not tell it. */
   readonly microcodeHex: string;
   readonly sockets: number;
   readonly coresPerSocket: number;

@@ -1,5 +1,6 @@
 import path from 'node:path';
 import { concatBytes } from '../../../core/bytes.ts';
+import { describedProcessor, loggedPlatform } from '../faults/platform-lies.ts';
 import { cpuidLeaf } from '../kernel/cpuid.ts';
 import { formatCpuinfo } from '../kernel/cpuinfo.ts';
 import type { ErrnoName } from '../kernel/errno.ts';
@@ -21,7 +22,7 @@ const CPUID_RECORD_BYTES = 16;
 type FileText = (machine: Machine) => string | undefined;
 
 const FILES: Readonly<Record<string, FileText>> = {
-  '/proc/cpuinfo': ({ profile }) => formatCpuinfo(profile),
+  '/proc/cpuinfo': (machine) => formatCpuinfo(describedProcessor(machine)),
   '/proc/cmdline': ({ profile }) => kernelCommandLine(profile),
   '/proc/version': ({ profile }) =>
     `Linux version ${profile.kernel} (debian-kernel@lists.debian.org) #1 SMP PREEMPT_DYNAMIC\n`,
@@ -38,8 +39,8 @@ const FILES: Readonly<Record<string, FileText>> = {
     profile.kvmParameters.sevSnp === undefined ? undefined : `${profile.kvmParameters.sevSnp}\n`,
   '/sys/fs/cgroup/misc.capacity': ({ kvm }) => kvm.misc.formatCapacity(),
   '/sys/fs/cgroup/misc.current': ({ kvm }) => kvm.misc.formatCurrent(),
-  '/var/log/dmesg': ({ profile, kernelLog }) =>
-    formatKernelLog(profile) + kernelLog.map((line) => `${line}\n`).join(''),
+  '/var/log/dmesg': (machine) =>
+    formatKernelLog(loggedPlatform(machine)) + machine.kernelLog.map((line) => `${line}\n`).join(''),
 };
 
 /** `pread` of a file of the emulated host, with the errno that Linux gives; at most `length` bytes from `offset`. */

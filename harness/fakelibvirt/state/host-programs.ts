@@ -1,5 +1,6 @@
 import { fromBase64, fromHex } from '../../../core/bytes.ts';
 import { hardwareFaults } from '../faults/hardware.ts';
+import { runningFirmware } from '../faults/platform-lies.ts';
 import { COMMAND_NAMES, type CommandName } from '../firmware/commands.ts';
 import { type ProbeState, StateProbe } from '../firmware/state-probe.ts';
 import { launchBareVm } from '../kernel/bare-launch.ts';
@@ -30,10 +31,8 @@ const PROGRAMS: Readonly<Record<string, (machine: Machine, input: never) => obje
     refused: Object.entries(settings).flatMap(([name, value]) => (ksm.set(name, value) ? [] : [name])),
   }),
   'state-table': (machine, { commands, columns }: StateTableInput) => {
-    const { sevFirmware: version } = machine.profile;
-    if (version === undefined) return { rows: [] };
     const probe = new StateProbe({
-      version,
+      version: runningFirmware(machine),
       generation: sevGeneration(machine.profile),
       faults: hardwareFaults(machine.faults),
     });

@@ -2,9 +2,10 @@ import { randomUUID } from 'node:crypto';
 import { type Clock, systemClock, virtualClock } from '../../../core/clock.ts';
 import type { FaultId } from '../faults/catalogue.ts';
 import { verifierFaults } from '../faults/guest-firmware.ts';
-import { slowdown } from '../faults/host-faults.ts';
 import { hardwareFaults } from '../faults/hardware.ts';
+import { slowdown } from '../faults/host-faults.ts';
 import { firmwareAsids, kvmFaults } from '../faults/kernel.ts';
+import { runningFirmware } from '../faults/platform-lies.ts';
 import type { FaultSwitches } from '../faults/switches.ts';
 import { SevDriver } from '../firmware/driver.ts';
 import { SecureProcessor } from '../firmware/processor.ts';
@@ -80,7 +81,7 @@ export class Machine {
     if (this.#sevDriver) return this.#sevDriver;
     const { profile } = this;
     const processor = new SecureProcessor({
-      version: profile.sevFirmware ?? { apiMajor: 0, apiMinor: 0, build: 0 },
+      version: runningFirmware(this),
       generation: sevGeneration(profile),
       memory: this.memory,
       ...firmwareAsids(profile, kvmFaults(this.faults)),

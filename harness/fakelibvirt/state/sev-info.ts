@@ -16,7 +16,10 @@ export function advertisedLimits(profile: Profile, error: number): { maxGuests: 
 /** Identity of the chip in the first socket. */
 export function chipIdBase64(machine: Machine): string {
   const reply = machine.sevDriver.processor.platform.getId();
-  return toBase64(reply.status === 0 ? reply.id.subarray(0, CHIP_ID_BYTES) : new Uint8Array());
+  if (reply.status !== 0) return '';
+  const id = reply.id.slice(0, CHIP_ID_BYTES);
+  if (machine.has('chip-id-misreported')) id.reverse();
+  return toBase64(id);
 }
 
 export function sevInfo(machine: Machine): TypedParam[] {

@@ -1,4 +1,5 @@
 import { fromBase64, toBase64 } from '../../../core/bytes.ts';
+import { toldPolicy } from '../faults/platform-lies.ts';
 import { SEV_STATUS, type SevStatus, sevStatusText } from '../kernel/platform.ts';
 import type { LiveDomain } from './domain.ts';
 import type { Machine } from './machine.ts';
@@ -25,7 +26,7 @@ export function sevState(machine: Machine, { qemu }: LiveDomain): SevState | und
   const { apiMajor, apiMinor, build } = status;
   const isStale = qemu.sevState === 'running' && machine.has('sev-state-stale');
   const state = isStale ? 'launch-secret' : qemu.sevState;
-  return { apiMajor, apiMinor, build, policy: security.policy, handle: qemu.sev.handle, state };
+  return { apiMajor, apiMinor, build, policy: toldPolicy(machine, security.policy), handle: qemu.sev.handle, state };
 }
 
 /** `query-sev-launch-measure`: base64 of measurement and nonce. */

@@ -1,0 +1,72 @@
+import { KNOWN_DEFECTS } from './catalogue.ts';
+import type { DefectVerdict, Detection, JudgedDefect } from './defect.ts';
+import type { DefectReadings } from './readings.ts';
+
+export function judgeDefects(readings: DefectReadings): readonly JudgedDefect[] {
+  return KNOWN_DEFECTS.map((defect) => ({ defect, ...defect.judge(readings) }));
+}
+
+/** Defects that this host is shown to have, by what showed it. */
+export function vulnerableTo(judged: readonly JudgedDefect[], ...by: readonly Detection[]): string[] {
+  return judged
+    .filter(({ defect, verdict }) => verdict === 'vulnerable' && by.includes(defect.detection))
+    .map(({ defect, because }) => `${defect.id} (${defect.names}): ${because}`);
+}
+
+/** Defects that nobody could judge for want of what every host tells. */
+export function unjudged(judged: readonly JudgedDefect[]): string[] {
+  return judged.flatMap(({ defect, missing }) => (missing === undefined ? [] : [`${defect.id}: no ${missing}`]));
+}
+
+const ORDER: readonly DefectVerdict[] = ['vulnerable', 'exposed', 'unknown', 'unseen', 'fixed', 'not affected'];
+const MEANING: Readonly<Record<DefectVerdict, string>> = {
+  vulnerable: 'shown by a test or a version',
+  exposed: 'a property of this generation; nobody claims a fix',
+  unknown: 'what would decide it cannot be read here; not "fixed"',
+  unseen: 'nothing that can be read shows it',
+  fixed: 'shown by a test or a version',
+  'not affected': 'does not concern this generation or set-up',
+};
+
+/** `26 defects: 2 fixed, 3 exposed, …` */
+export function countVerdicts(judged: readonly JudgedDefect[]): string {
+  const counts = ORDER.flatMap((verdict) => {
+    const count = judged.filter((row) => row.verdict === verdict).length;
+    return count === 0 ? [] : [`${count} ${verdict}`];
+  });
+  return `${judged.length} entries: ${counts.join(', ')}`;
+}
+
+/** The tests that could not be made, and why. */
+export function untested(judged: readonly JudgedDefect[]): string[] {
+  return judged
+    .filter(({ defect, verdict }) => defect.detection === 'test' && verdict === 'unknown')
+    .map(({ defect, because }) => `${defect.id} was not tested: ${because}`);
+}
+
+/** Every defect of the list with its verdict, worst first, and what was looked at. */
+export function formatDefects(machine: string, readings: DefectReadings, judged: readonly JudgedDefect[]): string {
+  const groups = ORDER.flatMap((verdict) => {
+    const rows = judged.filter((row) => row.verdict === verdict);
+    if (rows.length === 0) return [];
+    return [`${verdict.toUpperCase()} (${MEANING[verdict]})`, ...rows.flatMap(formatRow), ''];
+  });
+  return [machine, formatVersions(readings), countVerdicts(judged), '', ...groups].join('\n');
+}
+
+function formatVersions({ firmware, microcode, kernel, tcb }: DefectReadings): string {
+  const parts = [
+    firmware === undefined
+      ? 'firmware unknown'
+      : `firmware ${firmware.apiMajor}.${firmware.apiMinor} build ${firmware.build}`,
+    `microcode ${microcode === undefined ? 'unknown' : `0x${microcode.toString(16)}`}`,
+    `kernel ${kernel ?? 'unknown'}`,
+    'because' in tcb ? `TCB unknown: ${tcb.because}` : `TCB snp ${tcb.snp}, ucode ${tcb.ucode}`,
+  ];
+  return parts.join('; ');
+}
+
+function formatRow({ defect, because }: JudgedDefect): string[] {
+  const how = defect.detection === 'none' ? 'cannot be seen from outside' : `by ${defect.detection}`;
+  return [`  ${defect.names}`, `      breaks: ${defect.breaks}`, `      ${how}: ${because}`];
+}

@@ -1,0 +1,71 @@
+import {
+  countVerdicts,
+  formatDefects,
+  GuestLauncher,
+  judgeDefects,
+  machineText,
+  readClaims,
+  readForDefects,
+  readMachine,
+  readPlatform,
+  runDefectTests,
+  scenario,
+  unjudged,
+  untested,
+  vulnerableTo,
+} from '../harness/test.ts';
+
+const SNP = 'AMD product security bulletins and the papers that they answer, as listed in docs/known-defects.md';
+
+scenario(
+  {
+    id: 'known-defects',
+    title: 'No public defect of SEV that a test or a version can show is on this host, and none is left out',
+    source: [
+      'nova specification "libvirt driver launching AMD SEV-encrypted instances": "doesn’t permit other guests or the hypervisor to directly inspect memory"',
+      SNP,
+    ],
+    needs: ['sev'],
+    maturity: 'experimental',
+    checks: {
+      'active-tests': {
+        title:
+          'the firmware refuses what public attacks rely on: points of other curves, debugging under NODBG, SEV-ES beside SEV-SNP',
+        source: 'CVE-2019-9836, CVE-2025-48514; SEV API specification, section 7.1 DBG_DECRYPT',
+      },
+      'version-floors': {
+        title: 'firmware and microcode are not older than the fix of any defect whose fix has a number',
+        source: SNP,
+      },
+      'every-defect-judged': {
+        title: 'every defect of the list has a verdict, and what a verdict needs could be read',
+        source: SNP,
+      },
+    },
+  },
+  async (context) => {
+    const { host, facts, step, check, note, evidence } = context;
+    const machine = machineText(host, await readMachine(host));
+    note(machine);
+    const launcher = new GuestLauncher(context);
+    const platform = await readPlatform(host, facts);
+    const firmware = await step('ask for the version of the firmware', async () => {
+      const guest = await launcher.launchOrFail('sev', 'version', { isPaused: true });
+      const { policy: _, ...version } = (await readClaims(guest)).context;
+      await guest.stop();
+      return version;
+    });
+    const tests = await step('try what public attacks rely on', () =>
+      runDefectTests({ host, facts, platform, launcher, firmware }),
+    );
+    const { apiMajor, apiMinor, buildId: build } = firmware;
+    const readings = await readForDefects(host, facts, { firmware: { apiMajor, apiMinor, build }, tests });
+    const judged = judgeDefects(readings);
+    evidence.attach('known-defects.txt', formatDefects(machine, readings, judged));
+    note(`${countVerdicts(judged)}; those that nobody can see are named in known-defects.txt`);
+    for (const text of untested(judged)) note(text);
+    check('active-tests', { expected: [], actual: vulnerableTo(judged, 'test') });
+    check('version-floors', { expected: [], actual: vulnerableTo(judged, 'version', 'platform bit') });
+    check('every-defect-judged', { expected: [], actual: unjudged(judged) });
+  },
+);
