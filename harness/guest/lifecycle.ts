@@ -75,7 +75,7 @@ const OFF_POLL_MS = 20;
 
 function liveGuest({ name, kind, domain, host, signal, ended }: GuestParts): LiveGuest {
   const currentState = () => stateOf(domain);
-  const off = () => waitUntilOff({ name, currentState }, signal, OFF_TIMEOUT_MS);
+  const off = () => waitUntilOff({ name, currentState }, signal, { after: 'it was ended', timeoutMs: OFF_TIMEOUT_MS });
   return {
     name,
     kind,
@@ -125,7 +125,7 @@ export function runningGuest(parts: GuestParts): RunningGuest {
     ...live,
     powerOff: async ({ timeoutMs }) => {
       await domain.shutdown();
-      await waitUntilOff(live, signal, timeoutMs);
+      await waitUntilOff(live, signal, { after: 'its power button was pressed', timeoutMs });
       ended('stopped');
       return { name, kind };
     },
@@ -145,8 +145,8 @@ async function stateOf(domain: Domain): Promise<string> {
 async function waitUntilOff(
   guest: { readonly name: string; currentState(): Promise<string> },
   signal: AbortSignal,
-  timeoutMs: number,
-) {
+  { after, timeoutMs }: { readonly after: string; readonly timeoutMs: number },
+): Promise<void> {
   const deadline = Date.now() + timeoutMs;
   for (;;) {
     signal.throwIfAborted();
@@ -155,7 +155,7 @@ async function waitUntilOff(
     if (Date.now() > deadline)
       throw harnessError(
         'GUEST_WAIT_TIMEOUT',
-        `guest ${guest.name} is still ${state} ${timeoutMs / 1000} s after it was ended`,
+        `guest ${guest.name} is still ${state} ${timeoutMs / 1000} s after ${after}`,
       );
     await new Promise((resolve) => setTimeout(resolve, OFF_POLL_MS));
   }

@@ -24,20 +24,9 @@ export type Launch<G extends LiveGuest = RunningGuest> =
   | { readonly outcome: 'started'; readonly guest: G }
   | { readonly outcome: 'refused'; readonly name: string; readonly refusal: Refusal };
 
-export interface LaunchOptions {
-  readonly session?: GuestSpec['session'];
+/** What a guest shall be like; what is left out is as the scenarios' usual guest has it. */
+export interface LaunchOptions extends Omit<GuestSpec, 'name' | 'kind' | 'memoryMiB'> {
   readonly memoryMiB?: number;
-  /** Another policy than the kind's. */
-  readonly policy?: number;
-  /** A kernel of the host to be booted directly, and its command line. */
-  readonly boot?: GuestSpec['boot'];
-  /** The launch measurement covers them: needs an AmdSev build of OVMF as `loader`. */
-  readonly isBootMeasured?: boolean;
-  /** Another guest firmware than the one that is picked from what the host offers. */
-  readonly loader?: string;
-  readonly virtio?: GuestSpec['virtio'];
-  readonly memoryLimit?: GuestSpec['memoryLimit'];
-  readonly devices?: GuestSpec['devices'];
 }
 
 /** Leaves the guest where its vCPUs have not run: measured, and ready for a secret. */
@@ -175,17 +164,10 @@ export class GuestLauncher {
 
   #spec(kind: GuestKind, role: string, options: LaunchOptions): GuestSpec {
     return {
+      ...options,
       name: guestName(this.#context.settings.owner.runId, `${role}-${++this.#serial}`),
       kind,
       memoryMiB: options.memoryMiB ?? DEFAULT_MEMORY_MIB,
-      ...(options.session === undefined ? {} : { session: options.session }),
-      ...(options.policy === undefined ? {} : { policy: options.policy }),
-      ...(options.boot === undefined ? {} : { boot: options.boot }),
-      ...(options.virtio === undefined ? {} : { virtio: options.virtio }),
-      ...(options.isBootMeasured === undefined ? {} : { isBootMeasured: options.isBootMeasured }),
-      ...(options.loader === undefined ? {} : { loader: options.loader }),
-      ...(options.memoryLimit === undefined ? {} : { memoryLimit: options.memoryLimit }),
-      ...(options.devices === undefined ? {} : { devices: options.devices }),
     };
   }
 

@@ -13,6 +13,7 @@ export interface GuestSpec {
   readonly session?: { readonly dhCert: string; readonly session: string };
   /** Overrides the policy that the kind implies. */
   readonly policy?: number;
+  /** A kernel of the host to be booted directly. */
   readonly boot?: { readonly kernel: string; readonly initrd?: string; readonly cmdline: string };
   /** QEMU measures the hashes of what is booted directly (`kernelHashes='yes'`); the guest firmware must be an AmdSev build. */
   readonly isBootMeasured?: boolean;
@@ -20,10 +21,20 @@ export interface GuestSpec {
   readonly loader?: string;
   /** What lets QEMU pin the guest's memory; when absent encrypted guests are locked and plain ones are not limited. */
   readonly memoryLimit?: 'locked' | 'none' | { readonly hardLimitMiB: number };
+  /** How it gets its UEFI firmware; `stateless` when absent. */
+  readonly firmware?: FirmwareForm;
+  /** q35 when absent; `pc` is i440FX, which the seed article discourages, with non-transitional virtio devices. */
+  readonly machine?: 'q35' | 'pc';
   readonly virtio?: VirtioDevices;
   /** Devices besides those of every guest: libvirt's `<devices>`, attributes with an `@`. */
   readonly devices?: Readonly<Record<string, unknown>>;
 }
+
+/**
+ * `stateless`: code in pflash and no variables. `nvram`: code and a file of variables, which libvirt makes from the
+ * firmware's template. `auto`: libvirt chooses both (`firmware='efi'`). Only a defined guest can be rid of its variables.
+ */
+export type FirmwareForm = 'stateless' | 'nvram' | 'auto';
 
 /** What the agent works with, beside the random number generator of every guest. */
 export interface VirtioDevices {
@@ -44,12 +55,12 @@ const builder = new XMLBuilder({
 });
 
 /**
- * Domain XML of a guest without disk or network, as both seed documents ask: q35, UEFI from pflash, locked memory, and
+ * Domain XML of a guest without network, as both seed documents ask: q35 unless told otherwise, UEFI from pflash, locked memory, and
  * `iommu='on'` on every virtio device. Stateless firmware, because an NVRAM file would outlive a transient domain.
  */
 export function guestXml(spec: GuestSpec, facts: SevFacts, owner: Owner): string {
   const encrypted = spec.kind !== 'plain';
-  const loader = spec.loader ?? pickLoader(facts.loaders);
+  const { firmware = 'stateless', machine = 'q35' } = spec;
   return builder.build({
     domain: {
       '@type': facts.virtType,
@@ -59,11 +70,10 @@ export function guestXml(spec: GuestSpec, facts: SevFacts, owner: Owner): string
       ...memoryLimit(spec.memoryLimit ?? (encrypted ? 'locked' : 'none')),
       vcpu: 1,
       os: {
-        type: { '@arch': 'x86_64', '@machine': 'q35', '#text': 'hvm' },
+        ...(firmware === 'auto' ? { '@firmware': 'efi' } : {}),
+        type: { '@arch': 'x86_64', '@machine': machine, '#text': 'hvm' },
         ...spec.boot,
-        ...(loader === undefined
-          ? {}
-          : { loader: { '@readonly': 'yes', '@type': 'pflash', '@stateless': 'yes', '#text': loader } }),
+        ...(firmware === 'auto' ? WITHOUT_SECURE_BOOT : loader(spec.loader ?? pickLoader(facts.loaders), firmware)),
       },
       features: { acpi: {}, apic: {} },
       ...(facts.virtType === 'qemu' ? {} : { cpu: { '@mode': 'host-passthrough' } }),
@@ -73,7 +83,7 @@ export function guestXml(spec: GuestSpec, facts: SevFacts, owner: Owner): string
       devices: {
         serial: { '@type': 'pty' },
         memballoon: { '@model': 'none' },
-        ...virtioDevices(spec.virtio ?? {}, encrypted ? { '@iommu': 'on' } : undefined),
+        ...virtioDevices(spec.virtio ?? {}, VIRTIO_MODEL[machine], encrypted ? { '@iommu': 'on' } : undefined),
         ...spec.devices,
       },
       ...(encrypted ? { launchSecurity: launchSecurity(spec, facts) } : {}),
@@ -81,15 +91,37 @@ export function guestXml(spec: GuestSpec, facts: SevFacts, owner: Owner): string
   });
 }
 
-function virtioDevices({ disk, hasConsole }: VirtioDevices, options: { '@iommu': 'on' } | undefined) {
+/** Secure Boot needs SMM, which SEV guests cannot have. */
+const WITHOUT_SECURE_BOOT = { firmware: { feature: { '@enabled': 'no', '@name': 'secure-boot' } } };
+
+/** On i440FX a virtio device is on a conventional PCI slot, where it would be transitional: those do without an IOMMU. */
+const VIRTIO_MODEL = { q35: 'virtio', pc: 'virtio-non-transitional' } as const;
+
+function loader(path: string | undefined, form: 'stateless' | 'nvram') {
+  if (path === undefined) return {};
+  const stateless = form === 'stateless' ? { '@stateless': 'yes' } : {};
+  return {
+    loader: { '@readonly': 'yes', '@type': 'pflash', ...stateless, '#text': path },
+    ...(form === 'nvram' ? { nvram: { '@template': path.replace('_CODE', '_VARS') } } : {}),
+  };
+}
+
+function virtioDevices(
+  { disk, hasConsole }: VirtioDevices,
+  model: (typeof VIRTIO_MODEL)[keyof typeof VIRTIO_MODEL],
+  options: { '@iommu': 'on' } | undefined,
+) {
   const driver = options === undefined ? {} : { driver: options };
+  const controllerModel = model === 'virtio' ? {} : { '@model': model };
   const controllers = [
-    ...(hasConsole ? [{ '@type': 'virtio-serial', '@index': 0, ...driver }] : []),
+    ...(hasConsole ? [{ '@type': 'virtio-serial', '@index': 0, ...controllerModel, ...driver }] : []),
     // Not virtio-blk, from which no SEV guest may boot: the first disk is taken for the boot disk.
-    ...(disk === undefined ? [] : [{ '@type': 'scsi', '@index': 0, '@model': 'virtio-scsi', ...driver }]),
+    ...(disk === undefined
+      ? []
+      : [{ '@type': 'scsi', '@index': 0, '@model': model === 'virtio' ? 'virtio-scsi' : model, ...driver }]),
   ];
   return {
-    rng: { '@model': 'virtio', ...driver, backend: { '@model': 'random', '#text': '/dev/urandom' } },
+    rng: { '@model': model, ...driver, backend: { '@model': 'random', '#text': '/dev/urandom' } },
     ...(controllers.length > 0 ? { controller: controllers } : {}),
     ...(hasConsole
       ? {

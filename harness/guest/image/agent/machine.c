@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/input.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,7 @@
 #define ENCRYPTION_LEAF 0x8000001f
 #define MSR_SEV_STATUS 0xc0010131
 #define KERNEL_LOG_READ_ALL 3
+#define MAX_INPUT_DEVICES 16
 
 void report_ready(int module_count, char **modules)
 {
@@ -127,17 +129,33 @@ void report_encryption(void)
 	line_end();
 }
 
+/* Which device is the button depends on the machine, so all input devices are watched. */
 void wait_for_power_button(void)
 {
+	struct pollfd devices[MAX_INPUT_DEVICES];
 	struct input_event key;
-	int fd = open("/dev/input/event0", O_RDONLY);
+	nfds_t count = 0;
+	char path[32];
 
-	if (fd < 0) {
-		line_problem("no power button: /dev/input/event0: %s", strerror(errno));
+	for (int i = 0; i < MAX_INPUT_DEVICES; i++) {
+		snprintf(path, sizeof path, "/dev/input/event%d", i);
+		int fd = open(path, O_RDONLY);
+
+		if (fd >= 0)
+			devices[count++] = (struct pollfd){ .fd = fd, .events = POLLIN };
+	}
+	if (count == 0) {
+		line_problem("no power button: the kernel shows no input device");
 		exit(1);
 	}
-	do {
-		if (read(fd, &key, sizeof key) != sizeof key)
+	for (;;) {
+		if (poll(devices, count, -1) < 0)
 			exit(1);
-	} while (key.type != EV_KEY || key.code != KEY_POWER || key.value != 1);
+		for (nfds_t i = 0; i < count; i++) {
+			if (!(devices[i].revents & POLLIN) || read(devices[i].fd, &key, sizeof key) != sizeof key)
+				continue;
+			if (key.type == EV_KEY && key.code == KEY_POWER && key.value == 1)
+				return;
+		}
+	}
 }
