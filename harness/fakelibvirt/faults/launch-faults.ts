@@ -103,6 +103,7 @@ export const LAUNCH_FAULTS = {
       { scenario: 'launch-tamper', checks: ['right-session-starts', 'newer-api-refused'] },
       { scenario: 'launch-measure', checks: ['!LAUNCH_REFUSED'] },
       { scenario: 'launch-secret', checks: ['!LAUNCH_REFUSED'] },
+      { scenario: 'lifecycle-allowed', checks: ['moves-cold'] },
     ],
   },
   'kernel-hash-unchecked': {
