@@ -177,6 +177,7 @@ const FAULTS = {
     expected: [
       { scenario: 'slot-limit', checks: ['refusal-names-cause'] },
       { scenario: 'domain-conformance', checks: ['refusals-are-explained'] },
+      { scenario: 'memory-pinning', checks: ['small-limits-stop', 'too-large-refused'] },
       {
         scenario: 'launch-tamper',
         checks: ['edited-policy-refused', 'changed-keys-refused', 'bent-point-refused', 'newer-api-refused'],
@@ -268,6 +269,8 @@ const FAULTS = {
       { scenario: 'launch-secret', checks: ['!LAUNCH_REFUSED'] },
       { scenario: 'memory-encryption', checks: ['!LAUNCH_REFUSED'] },
       { scenario: 'lifecycle-refused', checks: ['!LIBVIRT_REMOTE'] },
+      { scenario: 'lifecycle-allowed', checks: ['starts'] },
+      { scenario: 'memory-pinning', checks: ['locked-starts', 'hard-limit-starts', 'small-limits-stop'] },
       { scenario: 'policy-matrix', checks: ['allowed-start', 'reserved-refused'] },
       { scenario: 'firmware-platform', checks: ['!LAUNCH_REFUSED'] },
       { scenario: 'known-defects', checks: ['!LAUNCH_REFUSED'] },

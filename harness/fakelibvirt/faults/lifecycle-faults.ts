@@ -7,6 +7,10 @@ const PINNING = 'memory-pinning';
 
 /** Faults of what a running guest allows and refuses, and of the limits on its memory. */
 export const LIFECYCLE_FAULTS = {
+  'scsi-boot-refused': {
+    breaks: 'a guest does not start from a disk on virtio-scsi',
+    expected: [{ scenario: ALLOWED, checks: ['starts'] }],
+  },
   'suspend-ignored': {
     breaks: 'libvirt says that it paused a guest, and the guest runs on',
     expected: [

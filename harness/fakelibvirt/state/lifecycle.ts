@@ -74,6 +74,8 @@ export async function startDomain(
   try {
     if (domain.state === STATES.shutoffDestroyed && machine.has('restart-refused'))
       throw refusal('INTERNAL_ERROR', 'QEMU', `domain '${domain.name}' ran before`);
+    if (definition.disks.some(({ bus }) => bus === 'scsi') && machine.has('scsi-boot-refused'))
+      throw refusal('INTERNAL_ERROR', 'QEMU', "unable to execute QEMU command 'device_add': no such bus");
     for (const hostdev of deviceElements(definition.tree, 'hostdev')) assertPassthrough(machine, hostdev);
     checkHostFiles(definition);
   } catch (error) {
