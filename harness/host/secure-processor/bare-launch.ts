@@ -1,7 +1,6 @@
 import { fromBase64, toBase64 } from '../../../core/bytes.ts';
-import type { Host } from '../host.ts';
 import { unopened } from './device.ts';
-import { type CommandEnd, runHostProgram } from './program.ts';
+import { type CommandEnd, type ProgramHost, runHostProgram } from './program.ts';
 
 /**
  * An encrypted VM of our own, made with KVM's ioctls and gone at once: it has no vCPUs, no QEMU and runs nothing.
@@ -40,7 +39,7 @@ const LAUNCHES_AT_ONCE = 16;
 
 /** Makes the launches one after the other; each has its ASID for moments. `because` where KVM or /dev/sev is out of reach. */
 export async function launchBare(
-  host: Host,
+  host: ProgramHost,
   launches: readonly BareLaunch[],
 ): Promise<readonly BareAnswer[] | { readonly because: string }> {
   const answers: BareAnswer[] = [];

@@ -1,6 +1,5 @@
 import { fromBase64 } from '../../../core/bytes.ts';
-import type { Host } from '../host.ts';
-import { type CommandEnd, runHostProgram } from './program.ts';
+import { type CommandEnd, type ProgramHost, runHostProgram } from './program.ts';
 
 /** Platform commands that the kernel's driver lets a program of the host issue (linux/psp-sev.h). */
 export type DeviceCommand =
@@ -38,7 +37,7 @@ export const WHOLE_CHAIN: DeviceRequest = { command: 'PDH_CERT_EXPORT', lengths:
  * `unknown` where the device cannot be reached; a command that was refused is an answer.
  */
 export async function issueCommands(
-  host: Host,
+  host: ProgramHost,
   commands: readonly DeviceRequest[],
 ): Promise<readonly DeviceAnswer[] | { readonly because: string }> {
   const wire = commands.map(({ command, lengths = [] }) => ({ command, lengths: [...lengths] }));
@@ -90,7 +89,7 @@ export function parsePlatformStatus(bytes: Uint8Array): PlatformStatus {
 }
 
 /** PLATFORM_STATUS, or why nobody could ask for it. */
-export async function readPlatformStatus(host: Host): Promise<PlatformStatus | { readonly because: string }> {
+export async function readPlatformStatus(host: ProgramHost): Promise<PlatformStatus | { readonly because: string }> {
   const answers = await issueCommands(host, [{ command: 'PLATFORM_STATUS' }]);
   if ('because' in answers) return answers;
   const [bytes] = answers[0]?.outputs ?? [];

@@ -1,10 +1,17 @@
 import type { JsonValue } from '../../../core/errors.ts';
 import { errnoName, statusName } from '../../diagnosis/status.ts';
-import type { Host } from '../host.ts';
-import { BARE_LAUNCH_SCRIPT, SEV_DEVICE_SCRIPT } from './scripts.ts';
+import type { LibvirtConnection } from '../../libvirt/index.ts';
+import type { HostShell } from '../shell.ts';
+import { BARE_LAUNCH_SCRIPT, KSM_SETTINGS_SCRIPT, SEV_DEVICE_SCRIPT } from './scripts.ts';
 
 /** `state-table` exists on emulated hosts only: it drives a spare firmware through every state. */
-export type HostProgram = 'sev-device' | 'bare-launch' | 'state-table';
+export type HostProgram = 'sev-device' | 'bare-launch' | 'state-table' | 'ksm-settings';
+
+/** The part of a host that its programs need. */
+export interface ProgramHost {
+  readonly shell: Pick<HostShell, 'where' | 'run'>;
+  readonly connection: Pick<LibvirtConnection, 'callEmulator'>;
+}
 
 /** What a program printed, or why nobody knows what it would print. */
 export type ProgramAnswer =
@@ -16,8 +23,12 @@ const SCRIPTS: Readonly<Partial<Record<HostProgram, string>>> = {
   'bare-launch': BARE_LAUNCH_SCRIPT,
 };
 
-/** Runs a program where the Secure Processor is: Python on a real host, the emulated host's own counterpart otherwise. */
-export async function runHostProgram(host: Host, program: HostProgram, input: JsonValue): Promise<ProgramAnswer> {
+/** Runs a program where the Secure Processor and the kernel are: Python on a real host, the emulated host's own counterpart otherwise. */
+export async function runHostProgram(
+  host: ProgramHost,
+  program: HostProgram,
+  input: JsonValue,
+): Promise<ProgramAnswer> {
   if (host.shell.where === 'emulated') {
     const { exitCode, output } = await host.connection.callEmulator('runProgram', {
       name: program,
