@@ -103,6 +103,8 @@ export const LAUNCH_FAULTS = {
       { scenario: 'launch-tamper', checks: ['right-session-starts', 'newer-api-refused'] },
       { scenario: 'launch-measure', checks: ['!LAUNCH_REFUSED'] },
       { scenario: 'launch-secret', checks: ['!LAUNCH_REFUSED'] },
+      { scenario: 'policy-matrix', checks: ['allowed-start', 'reserved-refused'] },
+      { scenario: 'firmware-platform', checks: ['old-session-refused'] },
       { scenario: 'lifecycle-allowed', checks: ['moves-cold'] },
     ],
   },
@@ -114,8 +116,6 @@ export const LAUNCH_FAULTS = {
     breaks: 'the guest firmware takes an initrd whose hash is not the measured one',
     expected: [{ scenario: 'kernel-hashes', checks: ['swapped-initrd-stops'] }],
   },
-      { scenario: 'policy-matrix', checks: ['allowed-start', 'reserved-refused'] },
-      { scenario: 'firmware-platform', checks: ['old-session-refused'] },
   'cmdline-hash-unchecked': {
     breaks: 'the guest firmware takes a command line whose hash is not the measured one',
     expected: [{ scenario: 'kernel-hashes', checks: ['swapped-cmdline-stops'] }],
