@@ -76,8 +76,21 @@ export { countRunning, fillSlots, launchEach, stopAll } from './guest/slot-guest
 export { kindPolicy } from './guest/spec.ts';
 export { MAY_NOT_LOCK, startDefined } from './guest/start.ts';
 export { usualKind } from './guest/usual-kind.ts';
+export {
+  type Bound,
+  type Judgement,
+  judgeEqual,
+  judgeSlower,
+  measureInterleaved,
+  type Slowdown,
+  SURE,
+  slowdownOf,
+  slowdownText,
+  type WorkloadRound,
+} from './guest/workload.ts';
 export { answerOf, type HostAnswer } from './host/answer.ts';
 export { encryptionInventory } from './host/inventory.ts';
+export { hurryKsm, type Ksm, mergingPages, readKsm, restoreKsm, waitForScans } from './host/ksm.ts';
 export { machineText, readMachine } from './host/machine.ts';
 export { findMeasuredBootImage, type GuestFirmwareImage } from './host/measured-boot.ts';
 export {

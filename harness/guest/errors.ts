@@ -23,6 +23,7 @@ export const guestErrors = {
     kind: 'environment',
     summary: 'There is no kernel to boot guests with, or it is unreadable.',
   },
+  GUEST_WORKLOAD_FAILED: { kind: 'product', summary: 'A guest could not run a workload, and says why.' },
 } as const satisfies ErrorCatalogue;
 
 export const guestError = errorFactory(guestErrors);

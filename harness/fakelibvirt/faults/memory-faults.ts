@@ -12,6 +12,7 @@ export const MEMORY_READING_FAULTS = {
     breaks: MEMORY['memory-in-clear'],
     expected: [
       { scenario: 'launch-secret', checks: ['hidden'] },
+      { scenario: 'ksm', checks: ['sev-guests-stay-apart'] },
       {
         scenario: SCENARIO,
         checks: ['private-pages-hide', 'private-looks-random', 'addresses-differ', 'guests-differ'],

@@ -41,7 +41,6 @@ export const INVENTORY_FILES: Readonly<
   '/sys/kernel/iommu_groups/': () => Array.from({ length: IOMMU_GROUPS }, (_, group) => `${group}\n`).join(''),
   [`${CCP_FOLDER}/`]: ({ sevFirmware }) => (sevFirmware === undefined ? undefined : `${CCP_DEVICE}\n`),
   [`${CCP_FOLDER}/${CCP_DEVICE}/tsme_status`]: ({ sevFirmware }) => (sevFirmware === undefined ? undefined : '0\n'),
-  '/sys/kernel/mm/ksm/run': () => '0\n',
   '/run/libvirtd.pid': () => `${LIBVIRTD_PID}\n`,
   // LimitMEMLOCK=64M of libvirtd.service.
   [`/proc/${LIBVIRTD_PID}/limits`]: () =>

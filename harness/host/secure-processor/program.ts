@@ -21,6 +21,7 @@ export type ProgramAnswer =
 const SCRIPTS: Readonly<Partial<Record<HostProgram, string>>> = {
   'sev-device': SEV_DEVICE_SCRIPT,
   'bare-launch': BARE_LAUNCH_SCRIPT,
+  'ksm-settings': KSM_SETTINGS_SCRIPT,
 };
 
 /** Runs a program where the Secure Processor and the kernel are: Python on a real host, the emulated host's own counterpart otherwise. */

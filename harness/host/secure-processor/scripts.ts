@@ -112,3 +112,17 @@ except OSError as error:
     sys.exit(0)
 print(json.dumps({'answers': [launch(kvm, device, wanted) for wanted in request['launches']]}))
 `;
+
+/** Writes settings of kernel samepage merging, in the order given; answers which the kernel did not take. */
+export const KSM_SETTINGS_SCRIPT = `
+import json, sys
+
+refused = []
+for name, value in json.loads(sys.argv[1]).items():
+    try:
+        with open('/sys/kernel/mm/ksm/' + name, 'w') as file:
+            file.write(str(value))
+    except OSError as error:
+        refused.append('%s=%s: %s' % (name, value, error.strerror))
+print(json.dumps({'refused': refused}))
+`;

@@ -1,0 +1,86 @@
+import { type Interval, type Pair, ratioInterval } from '../../core/statistics.ts';
+import type { Workload } from './boot.ts';
+import type { GuestConsole, WaitOptions } from './console/follow.ts';
+import { guestError } from './errors.ts';
+
+/** One sample of a workload in each of several guests, taken one right after the other. */
+export interface WorkloadRound {
+  /** Time for the same work, in the order of the guests; the unit is the same within a workload. */
+  readonly times: readonly number[];
+}
+
+/**
+ * Runs a workload in turn in guests that all have booted, so that what drifts on the host meets all of them.
+ *
+ * Each round begins with the next guest: none has the better place. Throws `GUEST_WORKLOAD_FAILED`, and what `ask` throws.
+ */
+export async function measureInterleaved(
+  guests: readonly GuestConsole[],
+  workload: Workload,
+  { rounds, ...wait }: WaitOptions & { readonly rounds: number },
+): Promise<WorkloadRound[]> {
+  const measured: WorkloadRound[] = [];
+  for (let round = 0; round < rounds; round++) {
+    const times = guests.map(() => Number.NaN);
+    for (let turn = 0; turn < guests.length; turn++) {
+      const at = (round + turn) % guests.length;
+      const guest = guests[at];
+      if (guest !== undefined) times[at] = await takeSample(guest, workload, wait);
+    }
+    measured.push({ times });
+  }
+  return measured;
+}
+
+async function takeSample(guest: GuestConsole, workload: Workload, wait: WaitOptions): Promise<number> {
+  const answer = await guest.ask(`workload ${workload} 1`, ['workload', 'workload-failed'], wait);
+  if (answer.event === 'workload-failed')
+    throw guestError('GUEST_WORKLOAD_FAILED', `a guest could not run ${workload}: ${answer.because}`);
+  const [sample = Number.NaN] = answer.samples;
+  return answer.unit === 'ns' ? sample : 1 / sample;
+}
+
+/** How much longer one guest took than another: 1 is as long. */
+export interface Slowdown {
+  /** For the verdict: seldom enough beside the truth for a check that runs every night. */
+  readonly sure: Interval;
+  /** For people, who are used to this one. */
+  readonly usual: Interval;
+}
+
+export const SURE = 0.999;
+export const USUAL = 0.95;
+
+export function slowdownOf(rounds: readonly WorkloadRound[], subject: number, control: number): Slowdown {
+  const pairs = rounds.map(
+    ({ times }): Pair => ({ subject: times[subject] ?? Number.NaN, control: times[control] ?? Number.NaN }),
+  );
+  return { sure: ratioInterval(pairs, SURE), usual: ratioInterval(pairs, USUAL) };
+}
+
+/** `unclear`: the samples scatter too much to say. */
+export type Judgement = 'within' | 'beyond' | 'unclear';
+
+/** A claim, and how far beyond it a true value may lie unnoticed. Both are ratios, 1 or more. */
+export interface Bound {
+  readonly claimed: number;
+  readonly noticed: number;
+}
+
+/** Slower than claimed? A faster guest is within. */
+export function judgeSlower({ sure }: Slowdown, { claimed, noticed }: Bound): Judgement {
+  if (sure.low > claimed) return 'beyond';
+  return sure.high > noticed ? 'unclear' : 'within';
+}
+
+/** Different by more than claimed, in either direction? */
+export function judgeEqual({ sure }: Slowdown, { claimed, noticed }: Bound): Judgement {
+  if (sure.low > claimed || sure.high < 1 / claimed) return 'beyond';
+  return sure.high > noticed || sure.low < 1 / noticed ? 'unclear' : 'within';
+}
+
+/** `+3.1 % (95 %: +2.0 to +4.2 %)` */
+export function slowdownText({ usual }: Slowdown): string {
+  const percent = (ratio: number) => `${ratio < 1 ? '' : '+'}${((ratio - 1) * 100).toFixed(1)}`;
+  return `${percent(usual.estimate)} % (${USUAL * 100} %: ${percent(usual.low)} to ${percent(usual.high)} %)`;
+}

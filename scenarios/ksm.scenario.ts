@@ -1,0 +1,132 @@
+import {
+  agentLaunch,
+  capabilitiesOf,
+  GuestConsole,
+  GuestLauncher,
+  hurryKsm,
+  type Ksm,
+  mergingPages,
+  randomBytesHex,
+  readKsm,
+  restoreKsm,
+  type ScenarioContext,
+  scenario,
+  usualKind,
+  waitForScans,
+} from '../harness/test.ts';
+
+const NOVA = 'nova specification "libvirt driver launching AMD SEV-encrypted instances"';
+const SEED = `${NOVA}: "Memory deduplication mechanisms such as KSM (kernel samepage merging) would be rendered ineffective."`;
+/** Pages that each guest fills with known content; on a real host enough to stand out from what merges anyway. */
+const PAGES = { emulated: 256, real: 8192 } as const;
+const MEMORY_MIB = { emulated: 32, real: 192 } as const;
+const BOOT_TIMEOUT_MS = 120_000;
+const SCANS_TIMEOUT_MS = 300_000;
+/** A page is merged when it is met unchanged a second time, and its twin after it. */
+const SCANS = 4;
+
+scenario(
+  {
+    id: 'ksm',
+    title: 'Equal pages of two guests are merged by their host, and those of encrypted guests are not',
+    source: [SEED],
+    needs: [],
+    maturity: 'experimental',
+    checks: {
+      'plain-guests-merge': {
+        title: 'equal pages of guests without encryption are merged: merging works on this host',
+      },
+      'sev-guests-stay-apart': { title: 'equal pages of encrypted guests are not merged', source: SEED },
+      'left-as-found': { title: 'kernel samepage merging is set at the end as it was at the start' },
+    },
+  },
+  async (context) => {
+    const { host, facts, check, skipCheck, step } = context;
+    const ksm = await step('look at kernel samepage merging', () => openKsm(context));
+    if ('outOfReach' in ksm) {
+      for (const id of ['plain-guests-merge', 'sev-guests-stay-apart', 'left-as-found']) skipCheck(id, ksm.outOfReach);
+      return;
+    }
+    const kind = usualKind(context);
+    const launcher = new GuestLauncher(context);
+    await launcher.assertMemoryFor(3);
+    const pages = PAGES[host.kind];
+    const [seed, other] = [randomBytesHex(8), randomBytesHex(8)];
+
+    /** Boots guests with equal pages for each seed, and says how many pages of each are merged. */
+    const mergedOf = async (guestKind: 'plain' | 'sev', seeds: readonly string[]) => {
+      const guests = [];
+      for (const [index, own] of seeds.entries())
+        guests.push(await bootWithPages(context, launcher, guestKind, `${guestKind}-${index}`, { pages, seed: own }));
+      await waitForScans(host, SCANS, { timeoutMs: SCANS_TIMEOUT_MS, signal: context.signal });
+      const counts = [];
+      for (const guest of guests) counts.push(await mergingPages(host, guest.name));
+      for (const guest of guests) await guest.stop();
+      return counts;
+    };
+
+    const plain = await step('three guests without encryption, two of them with equal pages', () =>
+      mergedOf('plain', [seed, seed, other]),
+    );
+    const unknown = plain.find((count) => typeof count === 'object');
+    if (unknown !== undefined) {
+      for (const id of ['plain-guests-merge', 'sev-guests-stay-apart']) skipCheck(id, unknown.outOfReach);
+    } else {
+      const [one, two, apart] = plain.map(Number);
+      // What merges anyway, as empty pages and the kernel's own do, shows in the guest with other pages.
+      const gained = Math.min(Number(one), Number(two)) - Number(apart);
+      check('plain-guests-merge', {
+        expected: `${pages} pages more than of the third`,
+        actual: `${gained} more: ${one}, ${two} and ${apart} pages are merged`,
+        passed: gained >= 0.9 * pages,
+      });
+      if (kind === 'plain') skipCheck('sev-guests-stay-apart', `needs sev: ${capabilitiesOf(facts).sev.because}`);
+      else {
+        const encrypted = (await step('two SEV guests with equal pages', () => mergedOf('sev', [seed, seed]))).map(
+          Number,
+        );
+        check('sev-guests-stay-apart', {
+          expected: `none of ${pages} pages`,
+          actual: `${encrypted.join(' and ')} pages are merged`,
+          passed: encrypted.every((count) => count < 0.1 * pages),
+        });
+      }
+    }
+    await step('put kernel samepage merging back', async () => {
+      if (!ksm.isRunning) await restoreKsm(host, ksm);
+      const now = await readKsm(host);
+      check('left-as-found', { expected: ksm.found, actual: 'found' in now ? now.found : now.outOfReach });
+    });
+  },
+);
+
+/** KSM that runs: already, or from now on until the scenario ends. */
+async function openKsm(context: ScenarioContext): Promise<Ksm | { readonly outOfReach: string }> {
+  const { host, settings, cleanup } = context;
+  const ksm = await readKsm(host);
+  if ('outOfReach' in ksm || ksm.isRunning) return ksm;
+  if (host.kind === 'real' && !settings.allowDestructive)
+    return {
+      outOfReach: 'KSM is off on this host, and only --allow-destructive lets the harness switch it on for a while',
+    };
+  cleanup.push('put kernel samepage merging back', () => restoreKsm(host, ksm));
+  return (await hurryKsm(host, ksm)) ?? ksm;
+}
+
+async function bootWithPages(
+  { host, settings, signal, evidence }: ScenarioContext,
+  launcher: GuestLauncher,
+  kind: 'plain' | 'sev',
+  role: string,
+  equalPages: { readonly pages: number; readonly seed: string },
+) {
+  const launch = await agentLaunch({ host, settings }, { equalPages });
+  const options = { ...launch, memoryMiB: MEMORY_MIB[host.kind], isPaused: true } as const;
+  const paused = await launcher.launchOrFail(kind, role, options);
+  await using console = await GuestConsole.follow(paused);
+  const guest = await paused.resume();
+  await console.waitFor('equal-pages', { timeoutMs: BOOT_TIMEOUT_MS, signal });
+  await console.waitFor('idle', { timeoutMs: BOOT_TIMEOUT_MS, signal });
+  evidence.attach(`console of guest ${role}.txt`, console.text);
+  return guest;
+}
