@@ -67,6 +67,7 @@ function inside({ kvm, memory, sevDriver }: BareHost, vm: SevVm, request: BareLa
   try {
     const told = sevDriver.processor.guests.status(handle);
     const loads = request.loads.map(({ page, fill }) => {
+      assertPage(page);
       memory.write(base + page * PAGE_BYTES, Buffer.alloc(PAGE_BYTES, fill));
       const end = ended(kvm.updateData(vm, base + page * PAGE_BYTES, PAGE_BYTES));
       return { ...end, seenHex: seen(page) };
@@ -82,6 +83,7 @@ function inside({ kvm, memory, sevDriver }: BareHost, vm: SevVm, request: BareLa
   }
 
   function debugRead(page: number) {
+    assertPage(page);
     const [source, target] = [page, TARGET_PAGE].map((one) => base + one * PAGE_BYTES) as [number, number];
     const { status } = sevDriver.processor.debug.decrypt(handle, source, target, SEEN_BYTES);
     return { ...ended(status), seenHex: seen(TARGET_PAGE) };
@@ -93,6 +95,11 @@ function inside({ kvm, memory, sevDriver }: BareHost, vm: SevVm, request: BareLa
       ? { measure: DONE, measurement: toBase64(blob) }
       : { measure: { errno: ERRNO.EIO, status: SEV_STATUS.INVALID_GUEST_STATE } };
   }
+}
+
+/** A program that writes elsewhere gets a signal. */
+function assertPage(page: number): void {
+  if (!Number.isInteger(page) || page < 0 || page >= TARGET_PAGE) throw new RangeError(`page ${page} of the program`);
 }
 
 function ended(status: SevStatus): End {

@@ -1,6 +1,5 @@
-import type { Host } from '../host.ts';
 import type { PlatformState } from './device.ts';
-import { runHostProgram, statusWord } from './program.ts';
+import { type ProgramHost, runHostProgram, statusWord } from './program.ts';
 
 /** `none`: the handle of the command belongs to no guest. */
 type GuestState = 'none' | 'LUPDATE' | 'LSECRET' | 'RUNNING' | 'SUPDATE' | 'RUPDATE' | 'SENT';
@@ -96,7 +95,7 @@ export interface StateTable {
  *
  * A real firmware cannot be asked: the driver keeps SHUTDOWN, INIT and the guest states to itself.
  */
-export async function readStateTable(host: Host): Promise<StateTable | { readonly because: string }> {
+export async function readStateTable(host: ProgramHost): Promise<StateTable | { readonly because: string }> {
   const commands = Object.keys(SPECIFICATION);
   const answer = await runHostProgram(host, 'state-table', {
     commands,
