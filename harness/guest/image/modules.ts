@@ -24,7 +24,7 @@ const WANTED = [
   'efi_secret',
 ];
 
-const EXTENSION = /\.ko(\.(?:gz|xz|zst))?$/;
+const EXTENSION = /\.ko(?:\.(gz|xz|zst))?$/;
 
 /**
  * Modules of a kernel that guests shall load, in the order of loading; none when the folder is not there.
@@ -35,16 +35,18 @@ export async function readModules(kernelPath: string, version: string): Promise<
   const folder = path.resolve(path.dirname(kernelPath), '../lib/modules', version, 'kernel');
   const names = await readdir(folder, { recursive: true }).catch(() => []);
   const files = new Map(names.filter((file) => EXTENSION.test(file)).map((file) => [moduleName(file), file]));
-  const loaded = new Map<string, KernelModule>();
+  const ordered: KernelModule[] = [];
+  const seen = new Set<string>();
   const load = async (name: string): Promise<void> => {
     const file = files.get(name);
-    if (file === undefined || loaded.has(name)) return;
+    if (file === undefined || seen.has(name)) return;
+    seen.add(name);
     const bytes = await unpacked(path.join(folder, file));
     for (const dependency of dependenciesOf(bytes)) await load(dependency);
-    loaded.set(name, { name, bytes });
+    ordered.push({ name, bytes });
   };
   for (const name of WANTED) await load(name);
-  return [...loaded.values()];
+  return ordered;
 }
 
 /** The kernel takes `-` and `_` in names for the same. */

@@ -13,6 +13,7 @@
 #define GUID_BYTES 16
 #define HEADER_BYTES 20
 #define MAX_TABLE (16 * 1024)
+#define PAGE 4096
 
 /* 1e74f542-71dd-4d66-963e-ef4287ff173b, the first three groups little-endian. */
 static const unsigned char TABLE_GUID[GUID_BYTES] = { 0x42, 0xf5, 0x74, 0x1e, 0xdd, 0x71, 0x66, 0x4d,
@@ -41,20 +42,44 @@ static void write_entry(const char *folder, const unsigned char *guid, const uns
 		close(fd);
 }
 
+/*
+ * Reads a table as far as it goes, page by page: a read that ends in a page that is not reserved gives nothing at all
+ * (drivers/char/mem.c under CONFIG_STRICT_DEVMEM).
+ */
+static uint32_t read_table(uint64_t address, unsigned char *table)
+{
+	int fd = open("/dev/mem", O_RDONLY);
+	uint32_t length = HEADER_BYTES;
+	uint32_t done = 0;
+
+	while (done < length) {
+		uint32_t rest = PAGE - (address + done) % PAGE;
+		ssize_t count = fd < 0 ? -1 : pread(fd, table + done, rest < MAX_TABLE - done ? rest : MAX_TABLE - done, address + done);
+
+		if (count <= 0) {
+			line_problem("guest memory at 0x%llx cannot be read: %s", (unsigned long long)address + done, strerror(errno));
+			break;
+		}
+		done += count;
+		if (done >= HEADER_BYTES && memcmp(table, TABLE_GUID, GUID_BYTES) != 0)
+			break;
+		if (done >= HEADER_BYTES)
+			length = length_at(table) < MAX_TABLE ? length_at(table) : MAX_TABLE;
+	}
+	if (fd >= 0)
+		close(fd);
+	return done;
+}
+
 void extract_secrets(uint64_t address, const char *folder)
 {
 	static unsigned char table[MAX_TABLE];
-	int fd = open("/dev/mem", O_RDONLY);
-	ssize_t count = fd < 0 ? -1 : pread(fd, table, sizeof table, (off_t)address);
+	uint32_t count = read_table(address, table);
 
-	if (count < 0)
-		line_problem("guest memory at 0x%llx cannot be read: %s", (unsigned long long)address, strerror(errno));
-	if (fd >= 0)
-		close(fd);
 	if (count < HEADER_BYTES || memcmp(table, TABLE_GUID, GUID_BYTES) != 0)
 		return;
 	uint32_t end = length_at(table);
-	if (end > (uint32_t)count)
+	if (end > count)
 		return;
 	for (uint32_t at = HEADER_BYTES; at + HEADER_BYTES <= end;) {
 		uint32_t length = length_at(table + at);

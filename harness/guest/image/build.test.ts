@@ -1,0 +1,122 @@
+import { existsSync } from 'node:fs';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { readAgentSource } from './agent.ts';
+import { buildInitrd, prepareImage } from './build.ts';
+import { testKernel, testModule } from './testing/files.ts';
+
+let root: string;
+beforeEach(async () => {
+  root = await mkdtemp(path.join(tmpdir(), 'sevh-image-'));
+});
+afterEach(() => rm(root, { recursive: true, force: true }));
+
+/** A kernel with one module, below a folder. */
+async function putKernel(below: string, version = '1.2.3'): Promise<string> {
+  const kernel = path.join(below, 'boot/vmlinuz');
+  const modules = path.join(below, 'lib/modules', version, 'kernel');
+  await mkdir(path.dirname(kernel), { recursive: true });
+  await mkdir(modules, { recursive: true });
+  await writeFile(kernel, testKernel(version));
+  await writeFile(path.join(modules, 'msr.ko'), testModule(''));
+  return kernel;
+}
+
+const hasTools = existsSync('/bin/busybox') && ['/usr/bin/cc', '/bin/cc'].some((file) => existsSync(file));
+
+describe('an initramfs', () => {
+  it('holds first process, agent, busybox, console and modules in the order of loading', async () => {
+    const source = await readAgentSource();
+    const parts = { agent: Buffer.from('agent'), busybox: Buffer.from('busybox'), source };
+    const modules = [
+      { name: 'virtio', bytes: testModule('') },
+      { name: 'msr', bytes: testModule('') },
+    ];
+    const text = gunzipSync(buildInitrd({ ...parts, modules })).toString('latin1');
+    const names = [...text.matchAll(/070701[0-9a-f]{104}([^\0]+)\0/g)].map(([, name]) => name);
+    expect(names).toEqual([
+      'bin',
+      'dev',
+      'dev/console',
+      'modules',
+      'init',
+      'bin/agent',
+      'bin/busybox',
+      'modules/00-virtio.ko',
+      'modules/01-msr.ko',
+      'TRAILER!!!',
+    ]);
+    expect(text).toContain('#!/bin/busybox sh\n');
+  });
+});
+
+describe.skipIf(!hasTools)('a guest image', () => {
+  it('has the same bytes wherever and whenever it is built from the same inputs', async () => {
+    const build = async (place: string) => {
+      const kernel = await putKernel(path.join(root, place));
+      await utimes(kernel, place.length, place.length);
+      return prepareImage({ kernel, folder: path.join(root, place, 'images') });
+    };
+    const [one, two] = [await build('a'), await build('somewhere/else')];
+    expect(two.digestHex).toBe(one.digestHex);
+    for (const file of ['kernel', 'initrd', 'disk'] as const) {
+      expect((await readFile(two[file])).equals(await readFile(one[file]))).toBe(true);
+    }
+  });
+
+  it('is built once, and anew when an input changes', async () => {
+    const kernel = await putKernel(root);
+    const folder = path.join(root, 'images');
+    const first = await prepareImage({ kernel, folder });
+    await writeFile(first.initrd, 'still the same');
+    expect(await prepareImage({ kernel, folder })).toEqual(first);
+    expect(await readFile(first.initrd, 'utf8')).toBe('still the same');
+    await writeFile(path.join(root, 'lib/modules/1.2.3/kernel/msr.ko'), testModule('', 'changed'));
+    expect((await prepareImage({ kernel, folder })).digestHex).not.toBe(first.digestHex);
+    expect(await readdir(folder)).toHaveLength(2);
+  });
+
+  it('can be read by the user under whom a system libvirtd runs QEMU', async () => {
+    const image = await prepareImage({ kernel: await putKernel(root), folder: path.join(root, 'images') });
+    for (const file of [image.kernel, image.initrd, image.disk]) {
+      expect((await stat(file)).mode & 0o444).toBe(0o444);
+      expect((await stat(path.dirname(file))).mode & 0o055).toBe(0o055);
+    }
+    expect((await stat(image.disk)).size).toBe(64 * 1024 * 1024);
+  });
+
+  it('leaves nothing half done in its folder, which must be one', async () => {
+    const folder = path.join(root, 'images');
+    await writeFile(folder, 'a file');
+    await expect(prepareImage({ kernel: await putKernel(root), folder })).rejects.toMatchObject({
+      code: 'GUEST_IMAGE_FOLDER',
+      message: expect.stringMatching(/^guest images cannot be kept in .*images: /),
+    });
+    await rm(folder);
+    await prepareImage({ kernel: path.join(root, 'boot/vmlinuz'), folder });
+    const [digest = ''] = await readdir(folder);
+    expect((await readdir(path.join(folder, digest))).toSorted()).toEqual(['disk.raw', 'initrd.gz', 'vmlinuz-1.2.3']);
+  });
+});
+
+it('without a compiler says which package has one', async () => {
+  const [kernel, { PATH }] = [await putKernel(root), process.env];
+  await mkdir(path.join(root, 'empty'));
+  await chmod(path.join(root, 'empty'), 0o700);
+  process.env.PATH = path.join(root, 'empty');
+  try {
+    await expect(prepareImage({ kernel, folder: path.join(root, 'images') })).rejects.toMatchObject({
+      code: 'GUEST_IMAGE_TOOL',
+      kind: 'environment',
+      message: expect.stringMatching(
+        /^a guest image cannot be built: this machine has no (cc|statically linked busybox)/,
+      ),
+      hint: expect.stringMatching(/^On Debian: apt-get install /),
+    });
+  } finally {
+    process.env.PATH = PATH;
+  }
+});
