@@ -1,8 +1,7 @@
 import { harnessError } from '../errors.ts';
 import { openHost } from '../host/host.ts';
-import { leaseFileOf } from '../host/leases/hold.ts';
 import { parseHostName } from '../host/name.ts';
-import { reap, reapLease } from '../reaper/reap.ts';
+import { reapAll } from '../reaper/all.ts';
 import { EXIT, say } from './output.ts';
 
 export interface ReapVerbOptions {
@@ -21,9 +20,7 @@ export async function reapVerb(options: ReapVerbOptions): Promise<number> {
     });
   await using host = await openHost(name);
   const reapOptions = { dryRun: options.dryRun === true, ...(options.run === undefined ? {} : { runId: options.run }) };
-  const rows = await reap(host, reapOptions);
-  const lease = await leaseFileOf(host);
-  if (lease !== undefined) rows.push(...(await reapLease(lease, reapOptions)));
+  const rows = await reapAll(host, reapOptions);
   if (options.json) process.stdout.write(`${JSON.stringify({ rows })}\n`);
   else for (const row of rows) say(`${row.action.padEnd(12)} ${row.name}: ${row.because}`);
   const count = (action: string) => rows.filter((row) => row.action === action).length;

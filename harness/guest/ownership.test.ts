@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
-import { createRunId, currentOwner, guestName, isOurName, ownerState } from './ownership.ts';
+import { createRunId, currentOwner, guestName, isOurName, ownerState, runIdOfName } from './ownership.ts';
 
 describe('ownership', () => {
   it('makes run ids that sort by time and are safe in domain names', () => {
@@ -15,6 +15,10 @@ describe('ownership', () => {
     expect(isOurName('sevh-abc-fill-1', 'abc')).toBe(true);
     expect(isOurName('sevh-abc-fill-1', 'ab')).toBe(false);
     expect(isOurName('customer-db')).toBe(false);
+    expect(['sevh-abc-fill-1', 'sevh-abc', 'sevh-', 'my-sevh-abc-x'].map(runIdOfName)).toEqual([
+      'abc',
+      ...[undefined, undefined, undefined],
+    ]);
   });
 
   it('sees that this process is alive', () => {

@@ -68,3 +68,8 @@ export function guestName(runId: string, role: string): string {
 export function isOurName(name: string, runId?: string): boolean {
   return name.startsWith(runId === undefined ? NAME_PREFIX : `${NAME_PREFIX}${runId}-`);
 }
+
+/** The run that made what has this name; undefined for a name that is not ours. */
+export function runIdOfName(name: string): string | undefined {
+  return /^sevh-([0-9a-z]+)-/.exec(name)?.[1];
+}

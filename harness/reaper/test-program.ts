@@ -6,12 +6,12 @@ import { execa } from 'execa';
 const root = path.resolve(import.meta.dirname, '../..');
 
 /**
- * Guests without encryption, which any host with QEMU can run: two start, one is killed, one more starts, both are stopped.
+ * Guests without encryption, which any host with QEMU can run: with disks beside them. Two start, one is killed, one more starts, both are stopped.
  * With `SEVH_TEST_HOLD=1` it waits before the end, until it is interrupted or its third guest is gone; with
  * `SEVH_TEST_KERNEL` its guests boot that file.
  */
 const PLAIN_GUESTS = `
-import { GuestLauncher, scenario } from '../harness/test.js';
+import { DiskImages, GuestLauncher, scenario } from '../harness/test.js';
 scenario(
   {
     id: 'plain-guests', title: 'Guests without encryption come and go', source: ['test'], needs: [],
@@ -24,6 +24,8 @@ scenario(
     const boot = kernel === undefined ? {} : { boot: { kernel, cmdline: '' } };
     const start = (role, isPaused) =>
       step('start ' + role, () => launcher.launchOrFail('plain', role, { memoryMiB: 64, isPaused, ...boot }));
+    const disks = await step('make disks', () => DiskImages.open(context));
+    await disks.create('disk');
     const first = await start('first', false);
     // Paused, because a guest without KVM keeps a processor busy.
     const second = await start('second', true);

@@ -118,18 +118,22 @@ describe('a lease', () => {
     await (await take('second')).release();
   });
 
-  it.each(['', '{', '{"runId":1}', 'null', '\0\xff\n\n', 'x'.repeat(10_000)])(
-    'that is no lease (%j) is respected while it is fresh, and replaced later',
-    async (text) => {
-      await plant(text);
-      await expect(take('second')).rejects.toMatchObject({
-        code: 'HOST_LEASED',
-        message: expect.stringMatching(/^[^\n\0]*a file that is no lease[^\n\0]*$/),
-      });
-      await plant(text, LEASE_EXPIRES_S + 20);
-      await (await take('second')).release();
-    },
-  );
+  it.each([
+    ['empty', ''],
+    ['cut off', '{'],
+    ['other JSON', '{"runId":1}'],
+    ['null', 'null'],
+    ['bytes', '\0\xff\n\n'],
+    ['long', 'x'.repeat(10_000)],
+  ])('that is no lease (%s) is respected while it is fresh, and replaced later', async (_, text) => {
+    await plant(text);
+    await expect(take('second')).rejects.toMatchObject({
+      code: 'HOST_LEASED',
+      message: expect.stringMatching(/^[^\n\0]*a file that is no lease[^\n\0]*$/),
+    });
+    await plant(text, LEASE_EXPIRES_S + 20);
+    await (await take('second')).release();
+  });
 
   it('is renewed while its owner lives, who notices when another has it', async () => {
     const lost: string[] = [];

@@ -136,6 +136,7 @@ export interface RemoteCalls {
   domainSnapshotLookupByName: { args: { readonly dom: NonnullDomain; readonly name: string; readonly flags: number }; ret: { readonly snap: NonnullDomainSnapshot } };
   domainSnapshotDelete: { args: { readonly snap: NonnullDomainSnapshot; readonly flags: number }; ret: Record<never, never> };
   domainSnapshotGetXmlDesc: { args: { readonly snap: NonnullDomainSnapshot; readonly flags: number }; ret: { readonly xml: string } };
+  connectListAllStoragePools: { args: { readonly needResults: number; readonly flags: number }; ret: { readonly pools: readonly NonnullStoragePool[]; readonly ret: number } };
   storagePoolDefineXml: { args: { readonly xml: string; readonly flags: number }; ret: { readonly pool: NonnullStoragePool } };
   storagePoolLookupByName: { args: { readonly name: string }; ret: { readonly pool: NonnullStoragePool } };
   storagePoolBuild: { args: { readonly pool: NonnullStoragePool; readonly flags: number }; ret: Record<never, never> };
@@ -424,6 +425,9 @@ export const remoteProcedures: { readonly [K in keyof RemoteCalls]: Procedure<Re
   domainSnapshotGetXmlDesc: { program: remoteProgram, number: 186, wireName: 'DOMAIN_SNAPSHOT_GET_XML_DESC', api: 'virDomainSnapshotGetXMLDesc', stream: undefined,
     args: { read: (r) => ({ snap: readNonnullDomainSnapshot(r), flags: r.uint() }), write: (w, v) => { writeNonnullDomainSnapshot(w, v.snap); w.uint(v.flags); } },
     ret: { read: (r) => ({ xml: r.string(STRING_MAX) }), write: (w, v) => { w.string(v.xml, STRING_MAX); } } },
+  connectListAllStoragePools: { program: remoteProgram, number: 281, wireName: 'CONNECT_LIST_ALL_STORAGE_POOLS', api: 'virConnectListAllStoragePools', stream: undefined,
+    args: { read: (r) => ({ needResults: r.int(), flags: r.uint() }), write: (w, v) => { w.int(v.needResults); w.uint(v.flags); } },
+    ret: { read: (r) => ({ pools: r.list(16384, (r) => readNonnullStoragePool(r)), ret: r.uint() }), write: (w, v) => { w.list(v.pools, 16384, (w, x) => writeNonnullStoragePool(w, x)); w.uint(v.ret); } } },
   storagePoolDefineXml: { program: remoteProgram, number: 77, wireName: 'STORAGE_POOL_DEFINE_XML', api: 'virStoragePoolDefineXML', stream: undefined,
     args: { read: (r) => ({ xml: r.string(STRING_MAX), flags: r.uint() }), write: (w, v) => { w.string(v.xml, STRING_MAX); w.uint(v.flags); } },
     ret: { read: (r) => ({ pool: readNonnullStoragePool(r) }), write: (w, v) => { writeNonnullStoragePool(w, v.pool); } } },
