@@ -24,8 +24,8 @@ export { type AgentRequest, agentLaunch, type Workload } from './guest/boot.ts';
 export type { GuestEvent, MemoryRun } from './guest/console/events.ts';
 export { GuestConsole } from './guest/console/follow.ts';
 export { readConsole } from './guest/console-lines.ts';
-export {
 export { runDefectTests } from './guest/defect-tests.ts';
+export {
   type BootBlob,
   bootAndWatch,
   type DirectBoot,
