@@ -245,6 +245,8 @@ try {
   exitCode = await run(given.length > 0 ? given : vitest, {
     SEV_HARNESS_REAL_URI: uri,
     SEV_HARNESS_REAL_SESSION: daemon.runtime,
+    // This daemon is nobody else's host.
+    SEV_HARNESS_LEASES: path.join(daemon.folder, 'leases'),
     SEV_HARNESS_KERNEL: process.env.SEV_HARNESS_KERNEL ?? (await unpackKernel(daemon.place('kernel'))),
     SEV_HARNESS_IMAGES: daemon.place('images'),
   });
