@@ -52,7 +52,7 @@ const registerHex = matching(/^0x[0-9a-f]{8}$/);
 const because = orNull(text);
 
 /** Every event and its fields, all of them required. `because` says why something else is null or zero. */
-const EVENTS = {
+export const EVENTS = {
   /** The agent runs. */
   ready: { kernel: text, memoryKiB: count, efi: flag, uptimeMs: count, modules: list(text) },
   /** EAX, EBX, ECX, EDX of CPUID 0x8000001F, and MSR 0xC0010131. */
