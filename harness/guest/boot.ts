@@ -1,6 +1,8 @@
+import path from 'node:path';
 import type { ScenarioSettings } from '../fixtures/settings.ts';
+import { deliverFiles } from '../host/deliver.ts';
 import type { Host } from '../host/host.ts';
-import { prepareImage } from './image/build.ts';
+import { DISK_BYTES, prepareImage } from './image/build.ts';
 import type { LaunchOptions } from './running.ts';
 
 /** What the agent in a guest is asked to do when it boots; it reports in any case what guest it is in. */
@@ -23,8 +25,9 @@ export interface AgentRequest {
 export type Workload = 'memory-bandwidth' | 'memory-latency' | 'disk-read';
 
 export interface ImageContext {
-  readonly host: Pick<Host, 'kind'>;
+  readonly host: Pick<Host, 'kind' | 'name' | 'shell'>;
   readonly settings: Pick<ScenarioSettings, 'image'>;
+  readonly signal?: AbortSignal;
 }
 
 /** An emulated host has whatever kernel a guest names. */
@@ -51,18 +54,26 @@ export function agentCommandLine(request: AgentRequest): string {
  * How a guest is launched whose agent is asked for this: on a real host with a kernel, an initramfs and devices, which are
  * built when need be; on an emulated one as a model guest, which reads the same command line.
  *
- * Throws what `prepareImage` throws.
+ * Throws what `prepareImage` and `deliverFiles` throw.
  */
 export async function agentLaunch(
-  { host, settings }: ImageContext,
+  { host, settings, signal }: ImageContext,
   request: AgentRequest = {},
 ): Promise<Pick<LaunchOptions, 'boot' | 'virtio'>> {
   const cmdline = agentCommandLine(request);
   if (host.kind === 'emulated') return { boot: { kernel: EMULATED_KERNEL, cmdline } };
-  const { kernel, initrd, disk } = await prepareImage(settings.image);
+  const image = await prepareImage(settings.image);
+  const needsDisk = request.workloads?.includes('disk-read') === true;
+  const files = [{ path: image.kernel }, { path: image.initrd }, { path: image.disk, zeroBytes: DISK_BYTES }];
+  const [kernel = '', initrd = '', disk = ''] = await deliverFiles(
+    host,
+    path.basename(path.dirname(image.initrd)),
+    files,
+    signal,
+  );
   const virtio = {
     hasConsole: request.canaryHex !== undefined,
-    ...(request.workloads?.includes('disk-read') ? { disk } : {}),
+    ...(needsDisk ? { disk } : {}),
   };
   return { boot: { kernel, initrd, cmdline }, virtio };
 }

@@ -34,7 +34,7 @@ const BUSYBOX_PLACES = ['/bin/busybox', '/usr/bin/busybox'];
 const LAYOUT = 1;
 const COMPRESSION_LEVEL = 6;
 /** Sparse: it takes no space. */
-const DISK_BYTES = 64 * 1024 * 1024;
+export const DISK_BYTES = 64 * 1024 * 1024;
 
 /**
  * The image for a kernel: taken from the folder when it was built before from the same inputs, else built.

@@ -1,0 +1,67 @@
+import path from 'node:path';
+import { execa } from 'execa';
+import { harnessError } from '../errors.ts';
+import { parseLibvirtUri } from '../libvirt/index.ts';
+import { sshArguments } from '../libvirt/transport/ssh.ts';
+import type { Host } from './host.ts';
+import { shellQuoted } from './shell-commands.ts';
+
+/** A file of this machine, which on the host may also be made of zeros alone. */
+export interface Delivery {
+  readonly path: string;
+  /** Its size when it holds nothing else: not worth sending. */
+  readonly zeroBytes?: number;
+}
+
+/** Where a host behind ssh keeps what it is given; SEV_HARNESS_IMAGES may be set there too. */
+// biome-ignore lint/suspicious/noTemplateCurlyInString: the shell of the host fills it in
+const FOLDER = '"${SEV_HARNESS_IMAGES:-/var/tmp/sev-harness-$(id -u)}"';
+const NOT_OURS = 46;
+
+/**
+ * Paths under which QEMU of the host finds these files: where they are when the host is this machine, and behind ssh in a
+ * folder of that name, into which what is not there yet is sent. Each appears whole or not at all.
+ *
+ * Throws `HOST_SHELL` where there is no way to the host's files, and where ssh or the host refuses.
+ */
+export async function deliverFiles(
+  host: Pick<Host, 'name' | 'shell'>,
+  folder: string,
+  files: readonly Delivery[],
+  signal?: AbortSignal,
+): Promise<string[]> {
+  if (host.shell.where === 'local') return files.map((file) => file.path);
+  const target = parseLibvirtUri(host.name);
+  if (target.transport !== 'ssh') {
+    throw harnessError(
+      'HOST_SHELL',
+      `files cannot be brought to ${host.name}: libvirt over ${target.transport} takes none`,
+      {
+        hint: 'Use a qemu+ssh:// URI.',
+      },
+    );
+  }
+  const run = async (script: string, file?: string): Promise<string> => {
+    const args = [...sshArguments(target, false).slice(0, -1), script];
+    const options = { reject: false, env: { LC_ALL: 'C' }, ...(signal === undefined ? {} : { cancelSignal: signal }) };
+    const result = await (file === undefined
+      ? execa(target.command ?? 'ssh', args, { ...options, stdin: 'ignore' })
+      : execa(target.command ?? 'ssh', args, { ...options, inputFile: file }));
+    signal?.throwIfAborted();
+    if (result.exitCode === 0) return result.stdout;
+    const why = result.exitCode === NOT_OURS ? 'the folder there belongs to somebody else' : result.stderr.trim();
+    throw harnessError('HOST_SHELL', `files cannot be brought to ${host.name}: ${why || result.shortMessage}`);
+  };
+  const make = `umask 022; d=${FOLDER}; mkdir -p -- "$d" && test -O "$d" && ! test -L "$d" || exit ${NOT_OURS}; d="$d"/${shellQuoted(folder)}; mkdir -p -- "$d" && cd -- "$d"`;
+  const [place = '', ...there] = (await run(`${make} && pwd && ls`)).split('\n');
+  for (const file of files) {
+    const name = shellQuoted(path.basename(file.path));
+    if (there.includes(path.basename(file.path))) continue;
+    const write = file.zeroBytes === undefined ? 'cat >"$$.part"' : `truncate -s ${file.zeroBytes} "$$.part"`;
+    await run(
+      `${make} && ${write} && mv -f -- "$$.part" ${name}`,
+      file.zeroBytes === undefined ? file.path : undefined,
+    );
+  }
+  return files.map((file) => path.posix.join(place, path.basename(file.path)));
+}
