@@ -71,6 +71,12 @@ describe('storage pools of runs', () => {
     );
   });
 
+  it('stay while a run of another machine has the host', async () => {
+    await lease(heldBy('live', { place: 'elsewhere' }));
+    const rows = await reapAll(hostWith(POOLS, []), { dryRun: false });
+    expect(rows.map(({ action }) => action)).toEqual(['kept', 'removed', 'kept']);
+  });
+
   it('all go when nobody has the host, and in a dry run none', async () => {
     const asked: string[] = [];
     const dry = await reapAll(hostWith(POOLS, asked), { dryRun: true });
