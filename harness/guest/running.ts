@@ -17,7 +17,7 @@ import {
 import { guestName } from './ownership.ts';
 import { type GuestKind, type GuestSpec, guestXml } from './spec.ts';
 
-export type { DefinedGuest, LiveGuest, PausedGuest, RunningGuest, StoppedGuest } from './lifecycle.ts';
+export type { DefinedGuest, LiveGuest, PausedGuest, RunningGuest } from './lifecycle.ts';
 
 /** What the host answered to a launch. */
 export type Launch<G extends LiveGuest = RunningGuest> =
