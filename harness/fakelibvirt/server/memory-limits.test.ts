@@ -107,3 +107,28 @@ describe('a guest', () => {
     expect(xml).toMatch(/<memtune>\n\s+<hard_limit unit='KiB'>524288<\/hard_limit>\n\s+<\/memtune>/);
   });
 });
+
+describe('the log of a QEMU', () => {
+  const log = (name: string) => lab.fileText(`/var/log/libvirt/qemu/${name}.log`);
+
+  test('begins with versions and what was asked of memory and encryption, and ends with the reason', async () => {
+    const dom = await start('logged', limited('logged', LOCKED)).dom;
+    await lab.client.call(remote.domainDestroy, { dom });
+    const lines = (await log('logged')).trimEnd().split('\n');
+    expect(lines[0]).toMatch(
+      /^\d{4}-\d\d-\d\d [\d:.]+\+0000: starting up libvirt version: 9\.0\.0, qemu version: 7\.2\.22, kernel: \S+, hostname: emulated-naples$/,
+    );
+    expect(lines).toContain('-overcommit mem-lock=on \\');
+    expect(lines).toContain(
+      `-object '{"qom-type":"sev-guest","id":"lsec0","cbitpos":47,"reduced-phys-bits":1,"policy":3}' \\`,
+    );
+    expect(lines.at(-1)).toMatch(/^[\d:.+ -]+: shutting down, reason=destroyed$/);
+  });
+
+  test('of a start that failed has QEMU’s words between the two', async () => {
+    await refused(limited('failed', hardLimit(RAM_KIB)));
+    expect(await log('failed')).toMatch(
+      /^-msg timestamp=on\n\S+Z qemu-system-x86_64: sev_ram_block_added: .*\n[\d:.+ -]+: shutting down, reason=failed\n$/m,
+    );
+  });
+});

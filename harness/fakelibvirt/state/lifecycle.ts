@@ -15,6 +15,7 @@ import { freeMemoryKiB } from './host-memory.ts';
 import { isOnHost } from './host-paths.ts';
 import { assertPassthrough } from './hotplug.ts';
 import type { Machine } from './machine.ts';
+import { logEnd, logStart } from './qemu-log.ts';
 import { type DomainState, STATE, STATES } from './states.ts';
 import { attribute, child } from './xml/tree.ts';
 
@@ -89,11 +90,13 @@ export async function startDomain(
     freeKiB: freeMemoryKiB(machine),
     pid,
   };
+  logStart(machine, domain, definition);
   const launched = launch(uncheckedLaunch(machine, definition), machine, request);
   if (!launched.ok) {
     if (launched.outOfMemory) machine.kernelLog.push(launched.outOfMemory);
     if (launched.outOfMemory !== undefined) strikeForMemory(machine);
-    machine.appendQemuLog(domain.name, launched.stderr);
+    if (launched.stderr !== '') machine.appendQemuLog(domain.name, launched.stderr);
+    logEnd(machine, domain, 'failed');
     domain.state = STATES.shutoffFailed;
     if (launched.outOfSlots) strikeOldestSevGuest(machine);
     if (launched.outOfSlots && leaveHalfStarted(machine, domain, definition, id)) return;
@@ -194,12 +197,6 @@ export async function destroyDomain(machine: Machine, domain: Domain): Promise<v
   logEnd(machine, domain, 'destroyed');
   stopped(machine, domain, STATES.shutoffDestroyed);
   announce(machine, domain, 'stoppedDestroyed');
-}
-
-/** libvirt's last line in the log of a guest (`qemuProcessStop`). */
-function logEnd(machine: Machine, domain: Domain, reason: 'destroyed' | 'shutdown' | 'crashed'): void {
-  const stamp = new Date(machine.clock.nowMs()).toISOString().replace('T', ' ').replace('Z', '+0000');
-  machine.appendQemuLog(domain.name, `${stamp}: shutting down, reason=${reason}`);
 }
 
 /** QEMU went without libvirt asking: after SHUTDOWN that is a shutdown, else the guest counts as crashed. */

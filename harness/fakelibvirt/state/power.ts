@@ -4,6 +4,7 @@ import type { Domain, LiveDomain } from './domain.ts';
 import { requiresEs } from './domain-xml/launch-security.ts';
 import { announce, announceShutdown, requireActive, runVcpus, stopped } from './lifecycle.ts';
 import type { Machine } from './machine.ts';
+import { logEnd } from './qemu-log.ts';
 import { STATE, STATES } from './states.ts';
 
 export function suspendDomain(machine: Machine, domain: Domain): void {
@@ -83,6 +84,7 @@ export function powerOff(
 ): void {
   announceShutdown(machine, domain, name);
   machine.releaseSev(live.qemu.sev, 'stopped');
+  logEnd(machine, domain, 'shutdown');
   stopped(machine, domain, STATES.shutoffShutdown);
   announce(machine, domain, 'stoppedShutdown', live.id);
 }

@@ -4,6 +4,7 @@ import type { Domain, LiveDomain } from './domain.ts';
 import { canCreateFile } from './host-paths.ts';
 import { announce, requireActive, startDomain, stopped } from './lifecycle.ts';
 import type { Machine } from './machine.ts';
+import { logEnd } from './qemu-log.ts';
 import { STATE, STATES } from './states.ts';
 
 /** Faults under which one of the ways that need a migration is not blocked. */
@@ -60,6 +61,7 @@ export async function saveDomain(machine: Machine, domain: Domain, path: string)
   await machine.clock.sleep(DELAY_MS.save);
   if (domain.live !== live) throw refusal('OPERATION_FAILED', 'QEMU', 'domain is not running');
   machine.savedImages.set(path, { definition: live.definition, wasRunning });
+  logEnd(machine, domain, 'saved');
   stopped(machine, domain, STATES.shutoffSaved);
   announce(machine, domain, 'stoppedSaved');
 }
