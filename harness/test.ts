@@ -13,6 +13,7 @@ export {
   isMeasured,
   launchAttested,
   launchAttestedOrFail,
+  launchObjections,
   readClaims,
   readGuestFirmware,
   readOtherGuestFirmware,
@@ -75,6 +76,7 @@ export { randomBytesHex, sha256Hex, shortcutsOf } from './guest/shortcuts.ts';
 export { countRunning, fillSlots, launchEach, stopAll } from './guest/slot-guests.ts';
 export { kindPolicy } from './guest/spec.ts';
 export { MAY_NOT_LOCK, startDefined } from './guest/start.ts';
+export { forgeChain, ownerObjections, type Tampering, tamper, withOtherPdh } from './guest/tampering.ts';
 export { usualKind } from './guest/usual-kind.ts';
 export {
   type Bound,

@@ -239,9 +239,10 @@ async function checkBootFiles(
   const expected: Record<string, typeof ONLY_ITS_OWN> = {};
   const actual: Record<string, typeof ONLY_ITS_OWN | string> = {};
   for (const [change, boot] of Object.entries(changes)) {
-    if (boot === undefined) note(`not tried: the host has no other ${change}`);
+    const digest = boot && (await measuredBootDigest(host, firmware, boot));
+    const isOther = boot === first || (digest !== undefined && !Buffer.from(digest).equals(firstDigest));
+    if (boot === undefined || digest === undefined || !isOther) note(`not tried: the host has no other ${change}`);
     else {
-      const digest = await measuredBootDigest(host, firmware, boot);
       expected[change] = { own: true, first: boot === first };
       const options = { loader: firmware.path, boot, isBootMeasured: true };
       const guest = await launchAttested(launcher, platform, 'sev', 'boot', options);

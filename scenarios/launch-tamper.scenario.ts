@@ -1,55 +1,122 @@
-import { createOwnerSession, GuestLauncher, launchAttested, readPlatform, scenario } from '../harness/test.ts';
+import {
+  type AttestedGuest,
+  answerOf,
+  buildSecretTable,
+  createOwnerSession,
+  expectedDigests,
+  findBootFiles,
+  findMeasuredBootImage,
+  forgeChain,
+  GuestLauncher,
+  launchAttested,
+  launchAttestedOrFail,
+  launchObjections,
+  machineText,
+  measuredBootDigest,
+  ownerObjections,
+  type Platform,
+  readGuestFirmware,
+  readMachine,
+  readOtherGuestFirmware,
+  readPlatform,
+  readPlatformKeysOrFail,
+  type ScenarioContext,
+  Secret,
+  scenario,
+  sealFor,
+  secretAddress,
+  type Tampering,
+  tamper,
+  tryDriverCommands,
+  withKeys,
+  withOtherPdh,
+} from '../harness/test.ts';
 
 const START = 'SEV API specification, section 6.2 LAUNCH_START';
-/** Offsets in the session blob: the MAC of the wrapped keys, and the MAC of the policy (SEV API, section 2.2.2). */
-const WRAP_MAC = 64;
-const POLICY_MAC = 96;
-/** Y of the point in a SEV certificate (SEV API, appendix C.1). */
-const POINT_Y = 0x5c;
+const MEASURE = 'SEV API specification, section 6.5 LAUNCH_MEASURE';
+const SECRET = 'SEV API specification, section 6.6 LAUNCH_SECRET';
+const CHAIN = 'SEV API specification, appendix C';
+const POLICY = 0x0003;
 const NEWER_API = 0xffff_0003;
+/** Status codes of the firmware (SEV API, status codes). */
+const INVALID_LENGTH = 4;
+const INVALID_CERTIFICATE = 6;
+const POLICY_FAILURE = 7;
+const BAD_MEASUREMENT = 11;
+const MISMATCH = ['launch.measurement-matches'];
+const MEASURE_BYTES = 32;
 
 scenario(
   {
     id: 'launch-tamper',
-    title: 'A launch session that somebody changed, or that was made for another platform or policy, starts no guest',
+    title: 'Whatever a host changes about a launch is refused by the firmware or seen by the owner of the guest',
     source: [
       'nova specification "libvirt driver launching AMD SEV-encrypted instances": "keys the cloud user provides to the SEV firmware over a protected channel"',
+      'nova specification "libvirt driver launching AMD SEV-encrypted instances": "the ability for the cloud user to verify the attestation which SEV can provide using the LAUNCH_MEASURE firmware call"',
       START,
     ],
     needs: ['sev'],
     maturity: 'experimental',
     checks: {
+      'forged-chain-refused': {
+        title: 'the owner makes a session for the chain of this host, and none for one with another PDH, PEK or CEK',
+        source: CHAIN,
+      },
+      'wrong-root-refused': { title: 'nor for one whose root the owner does not trust', source: CHAIN },
       'right-session-starts': { title: 'the session that nobody changed starts a guest' },
       'edited-policy-refused': {
         title: 'another policy than that of the session is refused (BAD_MEASUREMENT)',
         source: START,
       },
       'changed-keys-refused': {
-        title: 'a session whose MACs were changed, and one for another platform, are refused (BAD_MEASUREMENT)',
+        title: 'a session whose MACs were changed is refused (BAD_MEASUREMENT)',
+        source: START,
+      },
+      'other-platform-refused': {
+        title: 'a session that was made for the PDH of another platform is refused (BAD_MEASUREMENT)',
         source: START,
       },
       'bent-point-refused': {
         title: "an owner's key that is not on the curve is refused (INVALID_CERTIFICATE; CVE-2019-9836)",
         source: START,
       },
+      'corrupted-godh-refused': {
+        title: "an owner's certificate for another use, or cut short, is refused (INVALID_CERTIFICATE, INVALID_LENGTH)",
+        source: START,
+      },
+      'truncated-session-refused': { title: 'a session that was cut short is refused (INVALID_LENGTH)', source: START },
       'newer-api-refused': {
         title: 'a policy that demands a newer firmware is refused (POLICY_FAILURE)',
+        source: START,
+      },
+      'wrong-guest-firmware-seen': {
+        title: 'another guest firmware starts, and its measurement does not verify',
+        source: MEASURE,
+      },
+      'swapped-kernel-seen': {
+        title: 'another kernel of a measured direct boot starts, and its measurement does not verify',
+        source: MEASURE,
+      },
+      'replay-gains-nothing': {
+        title:
+          "a session is taken twice, as AMD's design has it; the second launch has another measurement, and takes no packet of the first",
+        source: SECRET,
+      },
+      'stale-pdh-refused': {
+        title: 'a session for the PDH from before PDH_GEN is refused (BAD_MEASUREMENT), one for the new PDH starts',
         source: START,
       },
     },
   },
   async (context) => {
-    const { host, facts, step, check, evidence } = context;
+    const { host, facts, step, check, note, evidence } = context;
+    note(machineText(host, await readMachine(host)));
     const launcher = new GuestLauncher(context);
+    await launcher.assertMemoryFor(2);
     const platform = await readPlatform(host, facts);
-    const session = createOwnerSession(platform, 0x0003);
-    const changed = (at: number) => {
-      const bytes = Uint8Array.from(session.session);
-      bytes[at] = (bytes[at] ?? 0) ^ 1;
-      return { ...session, session: bytes };
-    };
+    const session = createOwnerSession(platform, POLICY);
     const refusals: Record<string, string> = {};
-    const statusOf = async (role: string, given: typeof session, policy = 0x0003) => {
+    const statusOf: StatusOf = async (role, given, policy = POLICY) => {
       const answer = await launchAttested(launcher, platform, 'sev', role, { session: given, policy });
       if (!('refusal' in answer)) {
         await answer.guest.stop();
@@ -59,39 +126,184 @@ scenario(
       const status = /LAUNCH_START ret=-?\d+ fw_error=(\d+)/.exec(answer.refusal.text)?.[1];
       return status === undefined ? answer.refusal.text : Number(status);
     };
+    const endOf = (tampering: Tampering) => statusOf(tampering.replaceAll(' ', '-'), tamper(session, tampering));
 
+    await step('ask an owner for a session under forged chains', () => checkChains(context, platform));
     await step('launch with the session as it was made', async () =>
       check('right-session-starts', { expected: 'started', actual: await statusOf('right', session) }),
     );
     await step('launch with another policy', async () =>
-      check('edited-policy-refused', { expected: 11, actual: await statusOf('policy', session, 0x0001) }),
+      check('edited-policy-refused', { expected: BAD_MEASUREMENT, actual: await statusOf('policy', session, 0x0001) }),
     );
     await step('launch with changed keys', async () => {
       check('changed-keys-refused', {
-        expected: { 'wrapped keys': 11, 'policy MAC': 11, 'another platform': 11 },
+        expected: { 'wrapped keys': BAD_MEASUREMENT, 'policy MAC': BAD_MEASUREMENT },
+        actual: { 'wrapped keys': await endOf('wrapped keys'), 'policy MAC': await endOf('policy MAC') },
+      });
+      const foreign = createOwnerSession(withOtherPdh(platform), POLICY);
+      check('other-platform-refused', { expected: BAD_MEASUREMENT, actual: await statusOf('foreign', foreign) });
+    });
+    await step('launch with a broken certificate or session', async () => {
+      check('bent-point-refused', { expected: INVALID_CERTIFICATE, actual: await endOf('point off the curve') });
+      check('corrupted-godh-refused', {
+        expected: { 'other key usage': INVALID_CERTIFICATE, 'certificate too short': INVALID_LENGTH },
         actual: {
-          'wrapped keys': await statusOf('wrap', changed(WRAP_MAC)),
-          'policy MAC': await statusOf('mac', changed(POLICY_MAC)),
-          'another platform': await statusOf('foreign', foreignSession(session, platform)),
+          'other key usage': await endOf('other key usage'),
+          'certificate too short': await endOf('certificate too short'),
         },
       });
-    });
-    await step('launch with a key that is not on the curve', async () => {
-      const godh = Uint8Array.from(session.godh);
-      godh[POINT_Y] = (godh[POINT_Y] ?? 0) ^ 1;
-      check('bent-point-refused', { expected: 6, actual: await statusOf('bent', { ...session, godh }) });
+      check('truncated-session-refused', { expected: INVALID_LENGTH, actual: await endOf('session too short') });
     });
     await step('launch with a policy for newer firmware', async () => {
       const newer = createOwnerSession(platform, NEWER_API);
-      check('newer-api-refused', { expected: 7, actual: await statusOf('newer', newer, NEWER_API) });
+      check('newer-api-refused', { expected: POLICY_FAILURE, actual: await statusOf('newer', newer, NEWER_API) });
     });
+    await step('launch another guest firmware, and the same session again', () =>
+      checkFirmwareAndReplay(context, launcher, platform),
+    );
+    await step('launch another kernel', () => checkKernel(context, launcher, platform));
+    // Last: what was made for this PDH is of no use any more.
+    await step('launch with a session for the PDH of before', () => checkStalePdh(context, platform, statusOf));
     evidence.attach('refusals.json', JSON.stringify(refusals, null, 2), 'application/json');
   },
 );
 
 type Session = ReturnType<typeof createOwnerSession>;
+type StatusOf = (role: string, given: Session, policy?: number) => Promise<number | string>;
 
-/** The keys of one session under the owner's key of another: what a session made for another PDH looks like to this one. */
-function foreignSession(session: Session, platform: Awaited<ReturnType<typeof readPlatform>>): Session {
-  return { ...session, godh: createOwnerSession(platform, 0x0003).godh };
+function checkChains({ host, check, skipCheck }: ScenarioContext, platform: Platform): void {
+  if (host.kind === 'real') {
+    const because =
+      "libvirt gives the CEK unsigned: without AMD's signature on it no chain can be told from a forged one";
+    skipCheck('forged-chain-refused', `${because}; \`attest chain\` does so with the signed CEK`);
+    skipCheck('wrong-root-refused', because);
+    return;
+  }
+  const { certificates } = platform;
+  const objections = (chain: typeof certificates) => ownerObjections(chain, certificates.ark);
+  check('forged-chain-refused', {
+    expected: {
+      genuine: [],
+      PDH: ['chain.pdh-signed-by-pek'],
+      PEK: ['chain.pek-signed-by-oca', 'chain.pek-signed-by-cek'],
+      CEK: ['chain.cek-signed-by-ask'],
+    },
+    actual: {
+      genuine: objections(certificates),
+      PDH: objections(forgeChain(platform, 'pdh')),
+      PEK: objections(forgeChain(platform, 'pek')),
+      CEK: objections(forgeChain(platform, 'cek')),
+    },
+  });
+  check('wrong-root-refused', { expected: ['chain.ark-pinned'], actual: ownerObjections(certificates, undefined) });
+}
+
+async function checkFirmwareAndReplay(
+  { host, facts, check, skipCheck, note }: ScenarioContext,
+  launcher: GuestLauncher,
+  platform: Platform,
+): Promise<void> {
+  const usual = await readGuestFirmware(host, facts);
+  const other = await readOtherGuestFirmware(host, facts, usual);
+  const digests = await expectedDigests(host, 'sev', usual.image);
+  const objections = (guest: AttestedGuest, measurement = guest.claims.measurement) =>
+    digests.flatMap((digest) => launchObjections(guest, digest, { measurement }));
+  const first = await launchAttestedOrFail(launcher, platform, 'sev', 'first');
+  const { session } = first;
+  if (other === undefined) {
+    skipCheck('wrong-guest-firmware-seen', `libvirt offers no readable image beside ${usual.path}`);
+  } else {
+    note(`the owner expects ${usual.path}, the host takes ${other.path}`);
+    const swapped = await launchAttestedOrFail(launcher, platform, 'sev', 'firmware', { loader: other.path });
+    check('wrong-guest-firmware-seen', {
+      expected: { expected: [], other: MISMATCH },
+      actual: { expected: objections(first), other: objections(swapped) },
+    });
+    await swapped.guest.stop();
+  }
+
+  const second = await launchAttestedOrFail(launcher, platform, 'sev', 'replay', { session });
+  const [measured, nonce] = [
+    first.claims.measurement.subarray(0, MEASURE_BYTES),
+    second.claims.measurement.subarray(MEASURE_BYTES),
+  ];
+  const table = buildSecretTable([{ guid: 'luks-key', secret: new Secret(new TextEncoder().encode('replayed')) }]);
+  const setAddress = BigInt(secretAddress(usual.image));
+  const answer = await answerOf(second.guest.domain.setLaunchSecurityState({ ...sealFor(first, table), setAddress }));
+  note('a host that shows the first measurement again is believed by an owner who uses a session twice: use a new one');
+  check('replay-gains-nothing', {
+    expected: {
+      'first measurement, shown again': [],
+      'first measurement under the nonce of the second launch': MISMATCH,
+      'both launches measure the same': false,
+      'packet of the first launch': BAD_MEASUREMENT,
+    },
+    actual: {
+      'first measurement, shown again': objections(second, first.claims.measurement),
+      'first measurement under the nonce of the second launch': objections(
+        second,
+        new Uint8Array(Buffer.concat([measured, nonce])),
+      ),
+      'both launches measure the same': Buffer.from(measured).equals(
+        second.claims.measurement.subarray(0, MEASURE_BYTES),
+      ),
+      'packet of the first launch':
+        'accepted' in answer ? 'accepted' : Number(/fw_error=(\d+)/.exec(answer.text)?.[1] ?? Number.NaN),
+    },
+  });
+  for (const { guest } of [first, second]) await guest.stop();
+}
+
+async function checkKernel(
+  { host, facts, check, skipCheck, note }: ScenarioContext,
+  launcher: GuestLauncher,
+  platform: Platform,
+): Promise<void> {
+  const id = 'swapped-kernel-seen';
+  const firmware = await findMeasuredBootImage(host, facts);
+  if ('because' in firmware) return skipCheck(id, firmware.because);
+  const files = await findBootFiles(host);
+  if ('because' in files) return skipCheck(id, files.because);
+  const [kernel = '', other = kernel] = [files.kernels[0], files.kernels.at(-1)];
+  const boot = { kernel, cmdline: 'console=ttyS0' };
+  const digest = await measuredBootDigest(host, firmware, boot);
+  if (Buffer.from(await measuredBootDigest(host, firmware, { ...boot, kernel: other })).equals(digest))
+    return skipCheck(id, 'the host has only one kernel');
+  note(`the owner expects ${kernel}, the host takes ${other}`);
+  const objectionsTo = async (role: string, path: string) => {
+    const guest = await launchAttestedOrFail(launcher, platform, 'sev', role, {
+      loader: firmware.path,
+      boot: { ...boot, kernel: path },
+      isBootMeasured: true,
+    });
+    await guest.guest.stop();
+    return launchObjections(guest, digest);
+  };
+  check(id, {
+    expected: { expected: [], other: MISMATCH },
+    actual: { expected: await objectionsTo('kernel', kernel), other: await objectionsTo('swapped', other) },
+  });
+}
+
+/** PDH_GEN ends every session that was made for the old PDH; running guests are not touched by it. */
+async function checkStalePdh(
+  { host, facts, settings, check, skipCheck, note }: ScenarioContext,
+  platform: Platform,
+  statusOf: StatusOf,
+): Promise<void> {
+  const id = 'stale-pdh-refused';
+  if (!settings.allowDestructive)
+    return skipCheck(id, 'it makes a new PDH, which only --allow-destructive allows; another PDH is tried above');
+  const stale = createOwnerSession(platform, POLICY);
+  const tried = await tryDriverCommands(host, 'idle', ['PDH_GEN']);
+  if ('because' in tried) return skipCheck(id, tried.because);
+  note('made a new PDH, as --allow-destructive allows; libvirt tells the old one until it probes QEMU again');
+  const renewed = await readPlatform(host, withKeys(facts, await readPlatformKeysOrFail(host)));
+  check(id, {
+    expected: { old: BAD_MEASUREMENT, new: 'started' },
+    actual: {
+      old: await statusOf('stale', stale),
+      new: await statusOf('renewed', createOwnerSession(renewed, POLICY)),
+    },
+  });
 }

@@ -83,14 +83,26 @@ export async function readClaims({ domain }: LiveGuest): Promise<LaunchClaims> {
   };
 }
 
-/** True when the firmware measured exactly this digest, under this context, with the owner's key. */
-export function isMeasured(
+/** What a verdict may be asked about other than as the host told it. */
+export interface ClaimChanges {
+  readonly context?: Partial<LaunchContext>;
+  readonly measurement?: Uint8Array;
+}
+
+/** Rows that fail when a launch is verified against this digest, under this context, with the owner's key. */
+export function launchObjections(
   { session, claims }: AttestedGuest,
   digest: LaunchDigest,
-  changes: { readonly context?: Partial<LaunchContext>; readonly measurement?: Uint8Array } = {},
-): boolean {
+  changes: ClaimChanges = {},
+): string[] {
   const { measurement, context } = { ...claims, ...changes };
-  return verifyLaunch({ measurement, context: { ...claims.context, ...context }, digest, tik: session.tik }).ok;
+  const verdict = verifyLaunch({ measurement, context: { ...claims.context, ...context }, digest, tik: session.tik });
+  return verdict.checks.filter(({ outcome }) => outcome === 'failed' || outcome === 'incomplete').map(({ id }) => id);
+}
+
+/** True when the firmware measured exactly this digest. */
+export function isMeasured(guest: AttestedGuest, digest: LaunchDigest, changes: ClaimChanges = {}): boolean {
+  return launchObjections(guest, digest, changes).length === 0;
 }
 
 /** The bytes of the firmware image that the harness gives its guests, as they lie on the host. Throws `GUEST_FIRMWARE_UNREADABLE`. */
