@@ -267,6 +267,8 @@ const FAULTS = {
       },
       { scenario: 'launch-measure', checks: ['!LAUNCH_REFUSED'] },
       { scenario: 'launch-secret', checks: ['!LAUNCH_REFUSED'] },
+      { scenario: 'perf-overhead', checks: ['!LAUNCH_REFUSED'] },
+      { scenario: 'ksm', checks: ['!LAUNCH_REFUSED'] },
       { scenario: 'memory-encryption', checks: ['!LAUNCH_REFUSED'] },
       { scenario: 'lifecycle-refused', checks: ['!LIBVIRT_REMOTE'] },
       { scenario: 'lifecycle-allowed', checks: ['starts'] },

@@ -21,7 +21,10 @@ export const MEMORY_READING_FAULTS = {
   },
   'memory-masked': {
     breaks: MEMORY['memory-masked'],
-    expected: [{ scenario: SCENARIO, checks: ['private-looks-random', 'addresses-differ', 'guests-differ'] }],
+    expected: [
+      { scenario: 'ksm', checks: ['sev-guests-stay-apart'] },
+      { scenario: SCENARIO, checks: ['private-looks-random', 'addresses-differ', 'guests-differ'] },
+    ],
   },
   'memory-without-tweak': {
     breaks: MEMORY['memory-without-tweak'],
