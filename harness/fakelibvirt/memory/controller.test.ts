@@ -170,6 +170,14 @@ describe('faults', () => {
     expect(memory.encrypt(1, 0x1000, plain)).not.toEqual(memory.encrypt(1, 0x9000, plain));
   });
 
+  test('memory-masked hides what was written and no more: equal pages look equal everywhere', () => {
+    const memory = faulty('memory-masked');
+    const stored = memory.encrypt(1, 0x1000, plain);
+    expect(stored).not.toEqual(plain);
+    expect(memory.encrypt(2, 0x9000, plain)).toEqual(stored);
+    expect(memory.decrypt(1, 0x1000, stored)).toEqual(plain);
+  });
+
   test('memory-key-survives lets freed memory be decrypted', () => {
     const memory = faulty('memory-key-survives');
     const stored = memory.encrypt(1, 0x1000, plain);

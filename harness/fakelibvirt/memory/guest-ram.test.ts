@@ -154,6 +154,33 @@ describe('faults', () => {
     ram.write(64, canary);
     expect(Buffer.from(ram.hostRead(64, 32))).toEqual(canary);
   });
+
+  test('the memory of a guest that has ended is cleared; freed-memory-survives hands it on as it is stored', () => {
+    const left = (fault?: MemoryFaultId) => {
+      const memory = host();
+      const before = guest(memory, 1, fault);
+      before.write(0, canary);
+      before.setShared(PAGE_BYTES, PAGE_BYTES, true);
+      before.write(PAGE_BYTES, canary);
+      const stored = before.hostRead(0, 2 * PAGE_BYTES);
+      before[Symbol.dispose]();
+      const after = guest(memory);
+      expect(after.systemAddress).toBe(before.systemAddress);
+      return { stored, found: after.hostRead(0, 2 * PAGE_BYTES) };
+    };
+    expect(left().found).toEqual(new Uint8Array(2 * PAGE_BYTES));
+    const { stored, found } = left('freed-memory-survives');
+    expect(found).toEqual(stored);
+  });
+
+  test('memory-key-survives hands on what the ended guest kept private, in clear', () => {
+    const memory = host('memory-key-survives');
+    const before = guest(memory, 1, 'memory-key-survives');
+    before.write(0, canary);
+    memory.dropKey(1);
+    before[Symbol.dispose]();
+    expect(Buffer.from(guest(memory, 2).hostRead(0, 32))).toEqual(canary);
+  });
 });
 
 test('an access outside the RAM, and after its release, is a coded error', () => {
