@@ -183,9 +183,11 @@ void keep_equal_pages(size_t pages, const char *seed)
 	for (const char *c = seed; *c; c++)
 		hash = (hash ^ (unsigned char)*c) * 0x100000001b3;
 	for (size_t page = 0; page < pages; page++) {
-		uint64_t state = (hash ^ page) | 1;
+		uint64_t state = hash ^ page;
 
-		/* xorshift64: no page is like another of the same guest. */
+		/* xorshift64, which must not begin with 0: no page is like another of the same guest. */
+		if (state == 0)
+			state = hash ^ pages;
 		for (size_t i = 0; i < PAGE; i += sizeof state) {
 			state ^= state << 13;
 			state ^= state >> 7;
