@@ -18,7 +18,7 @@ const poolOf = (folder: string) =>
 
 it('disks lie in a pool that carries the run, and go with it, also those that the host made beside them', async () => {
   const images = await DiskImages.open(context);
-  expect(images.folder).toMatch(/^\/var\/lib\/libvirt\/images\/sevh-r-images-[0-9a-f]{4}$/);
+  expect(images.folder).toMatch(/^\/var\/lib\/libvirt\/images\/sevh-r-[0-9a-f]{4}-images$/);
   expect(await images.create('boot')).toBe(`${images.folder}/boot.qcow2`);
   const { pool } = await poolOf(images.folder);
   const xml = '<volume><name>overlay</name><capacity>1</capacity></volume>';

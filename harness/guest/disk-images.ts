@@ -33,7 +33,7 @@ export class DiskImages {
   /** Makes the pool through libvirt, so that it works on a host that is far away, and the host labels the files itself. */
   static async open(context: ImagesContext): Promise<DiskImages> {
     const { connection } = context.host;
-    const name = guestName(context.settings.owner.runId, `images-${randomBytesHex(2)}`);
+    const name = guestName(context.settings.owner.runId, `${randomBytesHex(2)}-images`);
     const folder = `${isSession(context.host.name) ? SESSION_FOLDER : SYSTEM_FOLDER}/${name}`;
     context.cleanup.push(`remove storage pool ${name}`, () => removePool(connection, name));
     const xml = `<pool type='dir'><name>${name}</name><target><path>${folder}</path></target></pool>`;
