@@ -10,12 +10,12 @@ import { createRunId, currentOwner } from './ownership.ts';
 import { GuestLauncher, type LaunchContext } from './running.ts';
 
 const uri = process.env.SEV_HARNESS_REAL_URI;
-const BOOT = { timeoutMs: 60_000 };
+const BOOT = { timeoutMs: 120_000 };
 const CANARY = 'c0ffee00112233445566778899aabbcc';
 const MEMORY_MIB = 192;
 const PAGE_BYTES = 4096;
 
-describe.skipIf(uri === undefined)('guests of ours on a real host', { timeout: 180_000 }, () => {
+describe.skipIf(uri === undefined)('guests of ours on a real host', { timeout: 300_000 }, () => {
   let host: Host;
   let facts: SevFacts;
   let context: LaunchContext & ImageContext;
