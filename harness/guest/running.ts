@@ -1,7 +1,7 @@
-import { isSevHarnessError } from '../../core/errors.ts';
 import type { SlotTimeline } from '../../reports/model/run.ts';
 import { harnessError } from '../errors.ts';
 import type { ScenarioContext } from '../fixtures/scenario.ts';
+import { onLiveConnection } from '../host/live-connection.ts';
 import { type Refusal, refusalOf } from '../host/refusal.ts';
 import { type Domain, isNoDomain, isRemoteError, type LibvirtConnection } from '../libvirt/index.ts';
 import { explainEnd } from './end.ts';
@@ -182,7 +182,7 @@ export class GuestLauncher {
   }
 
   #destroyQuietly(name: string): Promise<void> {
-    return this.#onLiveConnection(async (connection) => {
+    return onLiveConnection(this.#context.host, async (connection) => {
       const domain = await lookup(connection, name);
       if (domain !== undefined && (await domain.isActive())) await domain.destroy();
       else if (this.#bars.has(name)) await this.#noteUnaskedEnd(name);
@@ -195,23 +195,12 @@ export class GuestLauncher {
   }
 
   #undefineQuietly(name: string): Promise<void> {
-    return this.#onLiveConnection(async (connection) => {
+    return onLiveConnection(this.#context.host, async (connection) => {
       const domain = await lookup(connection, name);
       if (domain === undefined) return;
       if (await domain.isActive()) await domain.destroy();
       await domain.undefine({ nvram: true });
     });
-  }
-
-  /** Cleanup must work when the scenario's own connection is what broke. */
-  async #onLiveConnection(work: (connection: LibvirtConnection) => Promise<void>): Promise<void> {
-    try {
-      await work(this.#context.host.connection);
-    } catch (error) {
-      if (!isSevHarnessError(error, 'LIBVIRT_CONNECTION_LOST')) throw error;
-      await using connection = await this.#context.host.reconnect();
-      await work(connection);
-    }
   }
 }
 

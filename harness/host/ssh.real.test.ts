@@ -178,6 +178,8 @@ describe('a run through ssh', () => {
     expect(written.leftBehind).toEqual([]);
     await using local = await connect(localUri);
     expect((await local.listDomains()).filter((one) => one.name.startsWith('sevh-'))).toEqual([]);
+    const { pools } = await local.call('connectListAllStoragePools', { needResults: 1, flags: 0 });
+    expect(pools).toEqual([]);
     expect(await readdir(program.leases)).toEqual([]);
   });
 });
