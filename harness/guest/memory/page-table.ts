@@ -3,6 +3,8 @@ const MAX_SLOTS = 2 ** 20;
 /** A small memory needs a small table. */
 const FIRST_SLOTS = 2 ** 12;
 const GROWTH = 4;
+/** 128 MiB. */
+const LARGE_PAGES = 2 ** 15;
 const SLOT_WORDS = 4;
 const COUNT = 2;
 
@@ -32,10 +34,15 @@ export interface EqualPages {
  */
 export class PageTable {
   /** Low word, high word and number of pages of each slot, and one word of nothing: a slot lies within one line of the cache. */
-  #slots = new Int32Array(FIRST_SLOTS * SLOT_WORDS);
+  #slots: Int32Array<ArrayBuffer>;
   #used = 0;
   /** Low bits of a fingerprint that must be zero. */
   #level = 0;
+
+  /** `expectedPages` decides whether it begins at its full size: large memories then all need the same room. */
+  constructor(expectedPages = 0) {
+    this.#slots = new Int32Array((expectedPages >= LARGE_PAGES ? MAX_SLOTS : FIRST_SLOTS) * SLOT_WORDS);
+  }
 
   add(low: number, high: number, pages = 1): void {
     if ((low & (2 ** this.#level - 1)) !== 0) return;
@@ -55,9 +62,10 @@ export class PageTable {
     if (this.#used > (slots.length / SLOT_WORDS / 4) * 3) this.#makeRoom();
   }
 
-  merge(other: PageTable): void {
-    if (other.#level > this.#level) this.#refill(this.#slots.length, other.#level);
-    other.#forEach((low, high, pages) => this.add(low, high, pages));
+  /** Adds what another table has counted. */
+  merge({ level, entries }: PackedPages): void {
+    if (level > this.#level) this.#refill(this.#slots.length, level);
+    this.#addAll(entries);
   }
 
   result(): EqualPages {
@@ -89,14 +97,6 @@ export class PageTable {
     return { level: this.#level, entries };
   }
 
-  static unpack({ level, entries }: PackedPages): PageTable {
-    const table = new PageTable();
-    table.#level = level;
-    for (let at = 0; at < entries.length; at += 3)
-      table.add(entries[at] as number, entries[at + 1] as number, entries[at + 2] as number);
-    return table;
-  }
-
   #forEach(visit: (low: number, high: number, pages: number) => void): void {
     const slots = this.#slots;
     for (let at = 0; at < slots.length; at += SLOT_WORDS) {
@@ -117,6 +117,10 @@ export class PageTable {
     this.#used = 0;
     if (words === this.#slots.length) this.#slots.fill(0);
     else this.#slots = new Int32Array(words);
+    this.#addAll(entries);
+  }
+
+  #addAll(entries: Int32Array): void {
     for (let at = 0; at < entries.length; at += 3)
       this.add(entries[at] as number, entries[at + 1] as number, entries[at + 2] as number);
   }

@@ -63,7 +63,7 @@ export class MemoryScanner {
   readonly #search: TokenSearch | undefined;
   readonly #bytesPerTile: number;
   readonly #tiles: Uint32Array<ArrayBuffer>;
-  readonly #pages = new PageTable();
+  readonly #pages: PageTable;
   readonly #runs: { guestAddress: number; bytes: number; hits: number }[] = [];
   #hits = 0;
   #bytes = 0;
@@ -72,6 +72,7 @@ export class MemoryScanner {
 
   /** Throws `MEMORY_TOKEN`. */
   constructor(plan: ScanPlan) {
+    this.#pages = new PageTable(plan.sizeBytes / PAGE_BYTES);
     this.#search = plan.token && new TokenSearch(plan.token);
     const even = Math.ceil(plan.sizeBytes / MAX_TILES / PAGE_BYTES) * PAGE_BYTES;
     this.#bytesPerTile = Math.max(MIN_TILE_BYTES, even);
@@ -122,7 +123,7 @@ export class MemoryScanner {
     this.#hits += other.hits;
     for (const run of other.runs) this.#addRun(run);
     for (const [index, count] of other.tiles.entries()) this.#tiles[index] = (this.#tiles[index] as number) + count;
-    this.#pages.merge(PageTable.unpack(other.pages));
+    this.#pages.merge(other.pages);
   }
 
   result(): ScanResult {
