@@ -1,4 +1,5 @@
 import type { ScenarioContext } from '../fixtures/scenario.ts';
+import { onLiveConnection } from '../host/live-connection.ts';
 import { isRemoteError, type LibvirtConnection, parseLibvirtUri } from '../libvirt/index.ts';
 import type { NonnullStoragePool } from '../libvirt/protocol/libvirt.gen.ts';
 import { guestName } from './ownership.ts';
@@ -35,7 +36,9 @@ export class DiskImages {
     const { connection } = context.host;
     const name = guestName(context.settings.owner.runId, `${randomBytesHex(2)}-images`);
     const folder = `${isSession(context.host.name) ? SESSION_FOLDER : SYSTEM_FOLDER}/${name}`;
-    context.cleanup.push(`remove storage pool ${name}`, () => removePool(connection, name));
+    context.cleanup.push(`remove storage pool ${name}`, () =>
+      onLiveConnection(context.host, (live) => removePool(live, name)),
+    );
     const xml = `<pool type='dir'><name>${name}</name><target><path>${folder}</path></target></pool>`;
     const { pool } = await connection.call('storagePoolDefineXml', { xml, flags: 0 });
     await connection.call('storagePoolBuild', { pool, flags: 0 });
