@@ -44,7 +44,10 @@ export const PLATFORM_FAULTS = {
   },
   'pdh-not-rotated': {
     breaks: FIRMWARE['pdh-not-rotated'],
-    expected: [{ scenario: PLATFORM, checks: ['pdh-rotates', 'old-session-refused'] }],
+    expected: [
+      { scenario: PLATFORM, checks: ['pdh-rotates', 'old-session-refused'] },
+      { scenario: 'launch-tamper', checks: ['stale-pdh-refused'] },
+    ],
   },
   'old-pdh-still-opens': {
     breaks: FIRMWARE['old-pdh-still-opens'],
