@@ -71,7 +71,7 @@ export {
   toldText,
   tryPolicy,
 } from './guest/policy-trial.ts';
-export { GuestLauncher, type Launch, type RunningGuest } from './guest/running.ts';
+export { GuestLauncher, type Launch, type LiveGuest, type PausedGuest, type RunningGuest } from './guest/running.ts';
 export { randomBytesHex, sha256Hex, shortcutsOf } from './guest/shortcuts.ts';
 export { countRunning, fillSlots, launchEach, stopAll } from './guest/slot-guests.ts';
 export { kindPolicy } from './guest/spec.ts';
@@ -92,9 +92,6 @@ export {
 } from './guest/workload.ts';
 export { answerOf, type HostAnswer } from './host/answer.ts';
 export { encryptionInventory } from './host/inventory.ts';
-export { hurryKsm, type Ksm, mergingPages, readKsm, restoreKsm, waitForScans } from './host/ksm.ts';
-export { machineText, readMachine } from './host/machine.ts';
-export { findMeasuredBootImage, type GuestFirmwareImage } from './host/measured-boot.ts';
 export {
   countVerdicts,
   formatDefects,
@@ -104,6 +101,9 @@ export {
   vulnerableTo,
 } from './host/known-defects/judge.ts';
 export { readForDefects } from './host/known-defects/readings.ts';
+export { hurryKsm, type Ksm, mergingPages, readKsm, restoreKsm, waitForScans } from './host/ksm.ts';
+export { machineText, readMachine } from './host/machine.ts';
+export { findMeasuredBootImage, type GuestFirmwareImage } from './host/measured-boot.ts';
 export { capabilitiesOf } from './host/needs.ts';
 export { type BareAnswer, launchBare, launchEnd } from './host/secure-processor/bare-launch.ts';
 export { readPlatformStatus } from './host/secure-processor/device.ts';
