@@ -51,7 +51,10 @@ export const PLATFORM_FAULTS = {
   },
   'old-pdh-still-opens': {
     breaks: FIRMWARE['old-pdh-still-opens'],
-    expected: [{ scenario: PLATFORM, checks: ['old-session-refused'] }],
+    expected: [
+      { scenario: PLATFORM, checks: ['old-session-refused'] },
+      { scenario: 'launch-tamper', checks: ['stale-pdh-refused'] },
+    ],
   },
   'pek-not-rotated': {
     breaks: FIRMWARE['pek-not-rotated'],
