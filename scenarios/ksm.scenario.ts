@@ -19,7 +19,7 @@ const NOVA = 'nova specification "libvirt driver launching AMD SEV-encrypted ins
 const SEED = `${NOVA}: "Memory deduplication mechanisms such as KSM (kernel samepage merging) would be rendered ineffective."`;
 /** Pages that each guest fills with known content; on a real host enough to stand out from what merges anyway. */
 const PAGES = { emulated: 256, real: 8192 } as const;
-const MEMORY_MIB = { emulated: 32, real: 192 } as const;
+const MEMORY_MIB = { emulated: 16, real: 192 } as const;
 const BOOT_TIMEOUT_MS = 120_000;
 const SCANS_TIMEOUT_MS = 300_000;
 /**

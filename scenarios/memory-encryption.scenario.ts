@@ -26,7 +26,7 @@ const BOOT_TIMEOUT_MS = 120_000;
 const CANARY_BYTES = 32;
 const CANARY_KIB = 256;
 /** An emulated guest needs no more, and a real one boots through OVMF with this. */
-const MEMORY_MIB = { emulated: 32, real: 192 } as const;
+const MEMORY_MIB = { emulated: 16, real: 192 } as const;
 /** Ciphertext of 32 KiB has 7.99 bits per byte; a page full of the canary has at most 5. */
 const RANDOM_BITS = 7.9;
 const PROGRESS_EVERY_MS = 5000;

@@ -22,7 +22,7 @@ const NOVA = 'nova specification "libvirt driver launching AMD SEV-encrypted ins
 const SEED = `${NOVA}: "a degradation of 1% to 6% has been observed depending on the particular workload and test"`;
 const WORKLOADS: readonly Workload[] = ['memory-bandwidth', 'memory-latency', 'disk-read'];
 const ROUNDS = 12;
-const MEMORY_MIB = { emulated: 64, real: 192 } as const;
+const MEMORY_MIB = { emulated: 16, real: 192 } as const;
 const BOOT_TIMEOUT_MS = 180_000;
 const SAMPLE_TIMEOUT_MS = 60_000;
 /** Places in a round. */

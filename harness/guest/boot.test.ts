@@ -91,7 +91,7 @@ describe('a guest of an emulated host', () => {
       const { guest, console } = await boot(kind, { equalPages: { pages: 2, seed } });
       await guest.domain.resume();
       expect(await console.waitFor('equal-pages', PATIENCE)).toEqual({ event: 'equal-pages', pages: 2, seed });
-      return Buffer.from(await guest.domain.memoryPeek(0x0190_0000, 2 * 4096)).toString('hex');
+      return Buffer.from(await guest.domain.memoryPeek(0x00a1_0000, 2 * 4096)).toString('hex');
     };
     const [first, second, otherSeed, sev] = [
       await read('plain', 'a'),

@@ -7,14 +7,14 @@ import { guid } from './ovmf-table.ts';
 
 const SECRET_TABLE = guid('1e74f542-71dd-4d66-963e-ef4287ff173b');
 const TABLE_HEADER_BYTES = 20;
-const PRIVATE_AT = 0x0100_0000;
+const PRIVATE_AT = 0x0090_0000;
 const PRIVATE_PAGES = 8;
-const SHARED_AT = 0x0180_0000;
+const SHARED_AT = 0x00a0_0000;
 const SHARED_PAGES = 2;
-const EQUAL_AT = 0x0190_0000;
+const EQUAL_AT = 0x00a1_0000;
 const EQUAL_PAGES_MAX = 1024;
 /** Room for the pages above; a smaller guest stays silent. */
-const NEEDED_BYTES = 0x0200_0000;
+const NEEDED_BYTES = 0x0100_0000;
 /** Bits of MSR 0xC0010131 (AMD APM volume 2, section 15.34.10). */
 const SEV_STATUS = { sev: 1, es: 2 } as const;
 

@@ -216,8 +216,8 @@ describe('memory from the host', () => {
   const cmdline = `console=ttyS0 sevh.canary=${TOKEN}`;
   const token = Buffer.from(TOKEN, 'hex');
   const canary = { firmware: PLAIN_FIRMWARE, kernel: { cmdline, hashes: false } };
-  const PRIVATE_AT = 0x0100_0000;
-  const SHARED_AT = 0x0180_0000;
+  const PRIVATE_AT = 0x0090_0000;
+  const SHARED_AT = 0x00a0_0000;
 
   test('is plain text for a plain guest, and only in shared pages for an encrypted one', async () => {
     const plain = await launch(canary, 0);
@@ -246,7 +246,7 @@ describe('memory from the host', () => {
     }
     const words = expected.subarray(0, 16);
     const line = [0, 4, 8, 12].map((at) => ` 0x${words.readUInt32LE(at).toString(16).padStart(8, '0')}`).join('');
-    expect(await monitor(dom, `xp /4xw 0x${PRIVATE_AT.toString(16)}`, 1)).toBe(`0000000001000000:${line}\r\n`);
+    expect(await monitor(dom, `xp /4xw 0x${PRIVATE_AT.toString(16)}`, 1)).toBe(`0000000000900000:${line}\r\n`);
   });
 
   test('is refused for a flag that is neither virtual nor physical, and for more than the wire carries', async () => {
