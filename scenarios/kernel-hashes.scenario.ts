@@ -8,9 +8,11 @@ import {
   GuestLauncher,
   isMeasured,
   launchAttestedOrFail,
+  machineText,
   measuredBootDigest,
   randomBytesHex,
   readGuestFirmware,
+  readMachine,
   readPlatform,
   type ScenarioContext,
   scenario,
@@ -57,6 +59,7 @@ scenario(
   },
   async (context) => {
     const { host, facts, step, check, skipCheck, note, evidence } = context;
+    note(machineText(host, await readMachine(host)));
     const files = await findBootFiles(host);
     const firmware = await findMeasuredBootImage(host, facts);
     const because =

@@ -8,7 +8,9 @@ import {
   GuestLauncher,
   type HostAnswer,
   launchAttestedOrFail,
+  machineText,
   readGuestFirmware,
+  readMachine,
   readPlatform,
   type ScenarioContext,
   Secret,
@@ -21,6 +23,10 @@ import {
 
 const NOVA = 'nova specification "libvirt driver launching AMD SEV-encrypted instances"';
 const SECRET = 'SEV API specification, section 6.6 LAUNCH_SECRET';
+/** Status codes of the firmware. */
+const INVALID_LENGTH = 4;
+const BAD_MEASUREMENT = 11;
+const PAGE_BYTES = 4096;
 const PASSPHRASE = 'sev-harness launch-secret passphrase';
 const BOOT_TIMEOUT_MS = 60_000;
 const LUKS_GUID = '736869e5-84f0-4973-92ec-06879ce3da0b';
@@ -42,6 +48,15 @@ scenario(
         title: 'a packet with a wrong MAC, and one for another launch, are refused as not authentic',
         source: SECRET,
       },
+      'short-refused': {
+        title: 'a secret of less than one block and a header that was cut short are refused (INVALID_LENGTH)',
+        source: SECRET,
+      },
+      'again-before-run': {
+        title:
+          'before the guest runs, LAUNCH_SECRET may be repeated: the same packet puts the same bytes to the same place',
+        source: SECRET,
+      },
       'late-refused': {
         title: 'once the guest has run no secret is taken any more, running or paused',
         source: SECRET,
@@ -49,7 +64,9 @@ scenario(
     },
   },
   async (context) => {
-    const { host, facts, step, check, skipCheck, note } = context;
+    const { host, facts, step, check, skipCheck, note, evidence } = context;
+    note(machineText(host, await readMachine(host)));
+    const texts: Record<string, string> = {};
     const launcher = new GuestLauncher(context);
     await launcher.assertMemoryFor(2);
     const platform = await readPlatform(host, facts);
@@ -72,26 +89,53 @@ scenario(
     await step('inject what must not be taken', async () => {
       const packet = sealFor(owner, table);
       const header = fromBase64(packet.header) ?? new Uint8Array();
-      header[header.length - 1] = (header[header.length - 1] ?? 0) ^ 1;
-      const answers = {
-        'wrong MAC': await inject(owner, { ...packet, header: toBase64(header) }),
-        'another launch': await inject(other, packet),
+      const secret = fromBase64(packet.secret) ?? new Uint8Array();
+      const statuses = async (packets: Readonly<Record<string, () => Promise<HostAnswer>>>) => {
+        const actual: Record<string, number | string> = {};
+        for (const [name, ask] of Object.entries(packets)) {
+          const answer = await ask();
+          texts[name] = 'accepted' in answer ? 'accepted' : answer.text;
+          actual[name] = firmwareStatus(answer);
+        }
+        return actual;
       };
+      const bent = Uint8Array.from(header);
+      bent[bent.length - 1] = (bent[bent.length - 1] ?? 0) ^ 1;
       check('bad-packets-refused', {
-        expected: { 'wrong MAC': 11, 'another launch': 11 },
-        actual: Object.fromEntries(Object.entries(answers).map(([name, answer]) => [name, firmwareStatus(answer)])),
+        expected: { 'wrong MAC': BAD_MEASUREMENT, 'another launch': BAD_MEASUREMENT },
+        actual: await statuses({
+          'wrong MAC': () => inject(owner, { ...packet, header: toBase64(bent) }),
+          'another launch': () => inject(other, packet),
+        }),
+      });
+      check('short-refused', {
+        expected: { 'secret of 8 bytes': INVALID_LENGTH, 'header of 51 bytes': INVALID_LENGTH },
+        actual: await statuses({
+          'secret of 8 bytes': () => inject(owner, { ...packet, secret: toBase64(secret.subarray(0, 8)) }),
+          'header of 51 bytes': () => inject(owner, { ...packet, header: toBase64(header.subarray(0, -1)) }),
+        }),
       });
     });
 
     await step('inject the secret', async () => {
-      const answer = await inject(owner, sealFor(owner, table));
-      check('accepted', { expected: 'accepted', actual: 'accepted' in answer ? 'accepted' : answer.text });
-      const seen = await owner.guest.domain.memoryPeek(address, 4096);
-      if ('accepted' in answer) check('hidden', { expected: false, actual: Buffer.from(seen).includes(PASSPHRASE) });
-      else skipCheck('hidden', 'the secret was not accepted');
+      const packet = sealFor(owner, table);
+      const [answer, again] = [await inject(owner, packet), await inject(owner, packet)];
+      const isIn = 'accepted' in answer;
+      check('accepted', { expected: 'accepted', actual: isIn ? 'accepted' : answer.text });
+      if (isIn) check('again-before-run', { expected: 'accepted', actual: firmwareStatus(again) });
+      else skipCheck('again-before-run', 'the secret was not accepted');
+      const isSeen = async () =>
+        Buffer.from(await owner.guest.domain.memoryPeek(address, PAGE_BYTES)).includes(PASSPHRASE);
+      const before = await isSeen();
       await using printed = await GuestConsole.follow(owner.guest);
       await owner.guest.resume();
-      await checkArrival(context, printed, 'accepted' in answer);
+      await checkArrival(context, printed, isIn);
+      if (isIn)
+        check('hidden', {
+          expected: { paused: false, running: false },
+          actual: { paused: before, running: await isSeen() },
+        });
+      else skipCheck('hidden', 'the secret was not accepted');
     });
 
     await step('inject again', async () => {
@@ -104,6 +148,10 @@ scenario(
         expected: ['refused while running', 'refused once it has run'],
         actual: late.map((answer, at) => describeLate(answer, at)),
       });
+      late.forEach((answer, at) => {
+        texts[LATE[at]?.name ?? ''] = 'accepted' in answer ? 'accepted' : answer.text;
+      });
+      evidence.attach('refusals.json', JSON.stringify(texts, null, 2), 'application/json');
     });
     for (const { guest } of [owner, other]) await guest.stop();
   },

@@ -9,8 +9,9 @@ const EVERY_DIGEST = [
   'policy-measured',
   'boot-files-measured',
 ] as const;
-const EVERY_MEASURED_BOOT = [
+const EVERYWHERE_ELSE = [
   { scenario: 'kernel-hashes', checks: ['measurement-covers-boot', 'unmeasured-swap-goes-through'] },
+  { scenario: 'launch-tamper', checks: ['wrong-guest-firmware-seen', 'swapped-kernel-seen', 'replay-gains-nothing'] },
 ] as const;
 /** What every measurement shows that was made by a wrong formula. */
 const WRONG_FORMULA = [
@@ -18,10 +19,10 @@ const WRONG_FORMULA = [
     scenario: 'launch-measure',
     checks: ['nothing-left-out', ...EVERY_DIGEST],
   },
-  ...EVERY_MEASURED_BOOT,
+  ...EVERYWHERE_ELSE,
 ] as const;
 /** A measurement that says something else than the owner's formula, without leaving one of its inputs out. */
-const WRONG_VALUE = [{ scenario: 'launch-measure', checks: EVERY_DIGEST }, ...EVERY_MEASURED_BOOT] as const;
+const WRONG_VALUE = [{ scenario: 'launch-measure', checks: EVERY_DIGEST }, ...EVERYWHERE_ELSE] as const;
 /** Where SEV-ES takes part. */
 const WITH_ES = ['naples-es'] as const;
 
@@ -57,6 +58,7 @@ export const LAUNCH_FAULTS = {
     expected: [
       { scenario: 'launch-measure', checks: ['nonce-fresh'] },
       { scenario: 'launch-secret', checks: ['bad-packets-refused'] },
+      { scenario: 'launch-tamper', checks: ['replay-gains-nothing'] },
     ],
   },
   'measurement-changes-when-run': {
@@ -76,6 +78,7 @@ export const LAUNCH_FAULTS = {
     breaks: FIRMWARE['pek-signed-by-wrong-key'],
     expected: [
       { scenario: 'launch-measure', checks: ['chain-verifies'] },
+      { scenario: 'launch-tamper', checks: ['forged-chain-refused'] },
       { scenario: 'firmware-platform', checks: ['rotated-chain-verifies'] },
     ],
   },
@@ -83,13 +86,17 @@ export const LAUNCH_FAULTS = {
     breaks: FIRMWARE['pdh-signed-by-wrong-key'],
     expected: [
       { scenario: 'launch-measure', checks: ['chain-verifies'] },
+      { scenario: 'launch-tamper', checks: ['forged-chain-refused'] },
       { scenario: 'firmware-platform', checks: ['rotated-chain-verifies'] },
     ],
   },
   'session-mac-unchecked': {
     breaks: FIRMWARE['session-mac-unchecked'],
     expected: [
-      { scenario: 'launch-tamper', checks: ['edited-policy-refused', 'changed-keys-refused'] },
+      {
+        scenario: 'launch-tamper',
+        checks: ['edited-policy-refused', 'changed-keys-refused', 'other-platform-refused', 'stale-pdh-refused'],
+      },
       { scenario: 'firmware-platform', checks: ['old-session-refused'] },
     ],
   },
@@ -110,7 +117,8 @@ export const LAUNCH_FAULTS = {
   'sessions-refused': {
     breaks: 'LAUNCH_START takes no session of any owner',
     expected: [
-      { scenario: 'launch-tamper', checks: ['right-session-starts', 'newer-api-refused'] },
+      { scenario: 'launch-tamper', checks: ['right-session-starts', 'newer-api-refused', '!LAUNCH_REFUSED'] },
+      { scenario: 'kernel-hashes', checks: ['!LAUNCH_REFUSED'] },
       { scenario: 'launch-measure', checks: ['!LAUNCH_REFUSED'] },
       { scenario: 'launch-secret', checks: ['!LAUNCH_REFUSED'] },
       { scenario: 'policy-matrix', checks: ['allowed-start', 'reserved-refused'] },
@@ -139,6 +147,14 @@ export const LAUNCH_FAULTS = {
     expected: [
       { scenario: 'kernel-hashes', checks: ['measurement-covers-boot', 'right-files-boot'] },
       { scenario: 'launch-measure', checks: ['boot-files-measured'] },
+      { scenario: 'launch-tamper', checks: ['swapped-kernel-seen'] },
+    ],
+  },
+  'first-kernel-measured': {
+    breaks: 'QEMU measures the hashes of the first kernel that the host booted, whatever it boots',
+    expected: [
+      { scenario: 'launch-measure', checks: ['boot-files-measured'] },
+      { scenario: 'launch-tamper', checks: ['swapped-kernel-seen'] },
     ],
   },
   'swap-ignored': {
@@ -157,7 +173,11 @@ export const LAUNCH_FAULTS = {
   },
   'loader-ignored': {
     breaks: 'QEMU runs the usual guest firmware, whichever the domain names',
-    expected: [],
+    expected: [
+      { scenario: 'launch-measure', checks: ['guest-firmware-measured', 'boot-files-measured'] },
+      { scenario: 'launch-tamper', checks: ['wrong-guest-firmware-seen', '!LAUNCH_REFUSED'] },
+      { scenario: 'kernel-hashes', checks: ['!LAUNCH_REFUSED'] },
+    ],
   },
   'measurement-of-stopped-domain': {
     breaks: 'libvirt gives a measurement of a domain that does not run',
@@ -197,7 +217,10 @@ export const LAUNCH_FAULTS = {
   },
   'secret-mac-unchecked': {
     breaks: FIRMWARE['secret-mac-unchecked'],
-    expected: [{ scenario: 'launch-secret', checks: ['bad-packets-refused'] }],
+    expected: [
+      { scenario: 'launch-secret', checks: ['bad-packets-refused'] },
+      { scenario: 'launch-tamper', checks: ['replay-gains-nothing'] },
+    ],
   },
   'secret-not-bound': {
     breaks: FIRMWARE['secret-not-bound'],

@@ -41,7 +41,7 @@ export interface LaunchHost {
   readonly kvm: KvmSev;
   readonly voice: QemuVoice;
   readonly images: HostImages;
-  has(fault: 'sessions-refused' | 'short-material-dropped' | 'overcommit-unchecked'): boolean;
+  has(fault: 'sessions-refused' | 'short-material-dropped' | 'first-kernel-measured' | 'overcommit-unchecked'): boolean;
 }
 
 /** What QEMU does before its monitor answers: the encryption context (`sev_kvm_init`), RAM, then the machine with its flash. */
@@ -54,10 +54,23 @@ export function launch(definition: DomainDefinition, host: LaunchHost, request: 
     if (begun.sev) kvm.destroy(begun.sev, 'failed-launch');
     return missing;
   }
-  const content = launchContent(definition, profile, images);
+  const content = withStaleHashes(launchContent(definition, profile, images), host);
   if (!('refused' in content)) return { ...begun, content };
   if (begun.sev) kvm.destroy(begun.sev, 'failed-launch');
   return failure([voice.line(content.refused)]);
+}
+
+const firstHashes = new WeakMap<KvmSev, LaunchContent['hashes']>();
+
+/** Fault first-kernel-measured: the hashes are those that the host measured first. */
+function withStaleHashes(
+  content: ReturnType<typeof launchContent>,
+  host: LaunchHost,
+): ReturnType<typeof launchContent> {
+  if ('refused' in content || content.hashes === undefined || !host.has('first-kernel-measured')) return content;
+  const hashes = firstHashes.get(host.kvm) ?? content.hashes;
+  firstHashes.set(host.kvm, hashes);
+  return { ...content, hashes };
 }
 
 type ContextResult = { readonly ok: true; readonly sev: SevVm | undefined } | (LaunchResult & { readonly ok: false });
