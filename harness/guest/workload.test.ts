@@ -83,8 +83,8 @@ describe('measureInterleaved', () => {
   });
 });
 
-const around = (ratio: number, spread: number): WorkloadRound[] =>
-  [-2, -1, 0, 1, 2, 1, -1, 0].map((step) => ({ times: [1, ratio * (1 + step * spread)] }));
+const around = (ratio: number, spread: number): WorkloadRound[][] =>
+  [-2, -1, 0, 1, 2, 1, -1, 0].map((step) => [{ times: [1, ratio * (1 + step * spread)] }]);
 const measured = (ratio: number, spread = 0.001): Slowdown => slowdownOf(around(ratio, spread), 1, 0);
 const BOUND = { claimed: 1.06, noticed: 1.12 };
 
@@ -98,6 +98,13 @@ describe('the verdict', () => {
   ])('on a slowdown of %d with a spread of %d is %s, and as a difference %s', (ratio, spread, slower, equal) => {
     expect(judgeSlower(measured(ratio, spread), BOUND)).toBe(slower);
     expect(judgeEqual(measured(ratio, spread), BOUND)).toBe(equal);
+  });
+
+  it('grows no surer by more rounds in the same guests', () => {
+    const batches = around(1.03, 0.01);
+    const longer = batches.map((rounds) => Array.from({ length: 50 }, () => rounds).flat());
+    const [few, many] = [slowdownOf(batches, 1, 0), slowdownOf(longer, 1, 0)];
+    for (const end of ['low', 'high'] as const) expect(many.sure[end]).toBeCloseTo(few.sure[end], 12);
   });
 
   it('is taken from a wider interval than the one that people see', () => {

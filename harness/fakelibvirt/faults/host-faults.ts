@@ -21,7 +21,7 @@ export const HOST_FAULTS = {
   },
 } as const satisfies Readonly<Record<string, FaultEntry>>;
 
-/** How many times slower a guest is than its kind; guests are counted from 1. */
+/** How many times slower a guest is than its kind, of which it is the first, or second, or nth. */
 export function slowdown(machine: Machine, guest: { readonly isEncrypted: boolean; readonly nth: number }): number {
   if (guest.isEncrypted) return machine.has('encryption-slow') ? 4 / 3 : 1;
   return guest.nth % 2 === 0 && machine.has('guests-unequal') ? 5 / 4 : 1;

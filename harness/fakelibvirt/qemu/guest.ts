@@ -15,6 +15,8 @@ const FLASH_END = 2 ** 32;
 
 export interface GuestParts {
   readonly memoryKiB: number;
+  /** How many guests of its kind the host has had, this one included. */
+  readonly nth: number;
   readonly content: LaunchContent;
   readonly sev: SevVm | undefined;
   readonly kvm: KvmSev;
@@ -97,7 +99,7 @@ export class GuestMachine implements Disposable {
 
   /** What the guest prints when this line is typed on its serial port. */
   answer(line: string): string {
-    return this.#loaded === undefined ? '' : answerLine(this.#workloadsIn(this.#loaded.ram), line);
+    return this.#loaded === undefined ? '' : answerLine(this.#modelled(), line);
   }
 
   /** Other bytes for the guest firmware to fetch than those that were hashed at the start; false without a direct boot. */
@@ -196,9 +198,13 @@ export class GuestMachine implements Disposable {
     return new GuestRam({ memory, sizeBytes, ...asid, faults: faults.memory });
   }
 
-  #workloadsIn(ram: GuestRam): ModelWorkloads {
+  #modelled(): ModelWorkloads {
     const { slowdown } = this.#parts.faults;
-    this.#workloads ??= new ModelWorkloads({ isEncrypted: this.isEncrypted, seed: `${ram.systemAddress}`, slowdown });
+    this.#workloads ??= new ModelWorkloads({
+      isEncrypted: this.isEncrypted,
+      seed: `${this.isEncrypted} ${this.#parts.nth}`,
+      slowdown,
+    });
     return this.#workloads;
   }
 
@@ -206,13 +212,13 @@ export class GuestMachine implements Disposable {
     const { sev, kvm, content, faults } = this.#parts;
     if (sev?.handle !== undefined) kvm.launchFinish(sev);
     if (content.boot === undefined) {
-      this.#console += bootGuest(ram, content, this.#workloadsIn(ram));
+      this.#console += bootGuest(ram, content, this.#modelled());
       return;
     }
     const blobs = { ...content.boot, ...this.#swapped };
     const { lines, boots } = verifyBlobs(ram, content.hashesArea, blobs, faults.verifier);
     this.#console += lines.map((line) => `${line}\r\n`).join('');
     const cmdline = new TextDecoder().decode(blobs.cmdline.subarray(0, -1));
-    if (boots) this.#console += bootGuest(ram, { ...content, cmdline }, this.#workloadsIn(ram));
+    if (boots) this.#console += bootGuest(ram, { ...content, cmdline }, this.#modelled());
   }
 }

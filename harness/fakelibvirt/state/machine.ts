@@ -57,7 +57,8 @@ export class Machine {
   readonly #vncPorts = new Map<number, number>();
   #sevDriver: SevDriver | undefined;
   #lastPid = FIRST_PID;
-  #guests = 0;
+  #plainGuests = 0;
+  #sevGuests = 0;
   #lastDomainId = 0;
 
   constructor(profile: Profile, faults: FaultSwitches, delays: 'none' | 'realistic', imagesFolder?: string) {
@@ -100,14 +101,14 @@ export class Machine {
     { sev, content }: { readonly sev: SevVm | undefined; readonly content: LaunchContent },
   ): { readonly sev: SevVm | undefined; readonly guest: GuestMachine } {
     const { kvm, memory } = this;
-    const nth = ++this.#guests;
+    const nth = sev === undefined ? ++this.#plainGuests : ++this.#sevGuests;
     const faults = {
       memory: hardwareFaults(this.faults),
       verifier: verifierFaults(this.faults),
       readsZero: () => this.has('memory-reads-zero'),
       slowdown: () => slowdown(this, { isEncrypted: sev?.handle !== undefined, nth }),
     };
-    const guest = new GuestMachine({ memoryKiB, content, sev, kvm, memory, faults });
+    const guest = new GuestMachine({ memoryKiB, nth, content, sev, kvm, memory, faults });
     return { sev, guest };
   }
 
