@@ -189,7 +189,10 @@ export const LAUNCH_FAULTS = {
   },
   'short-material-dropped': {
     breaks: 'QEMU launches without a session when the session or its certificate is too short',
-    expected: [{ scenario: 'launch-tamper', checks: ['truncated-session-refused', 'corrupted-godh-refused'] }],
+    expected: [
+      { scenario: 'launch-tamper', checks: ['truncated-session-refused', 'corrupted-godh-refused'] },
+      { scenario: 'slot-limit', checks: ['failed-launch-frees-slot', 'inventory-matches'] },
+    ],
   },
   'cek-signature-wrong': {
     breaks: 'the CEK carries a signature that is not the one of the ASK',

@@ -1,0 +1,36 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import type { Run } from '../../reports/model/run.ts';
+
+const uri = process.env.SEV_HARNESS_REAL_URI;
+const main = path.resolve(import.meta.dirname, '../../dist/harness/cli/main.js');
+const folder = mkdtempSync(path.join(tmpdir(), 'sevh-catalogue-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** What has a half that needs no encryption; perf-overhead has one too, and takes minutes without hardware. */
+const CONTROLS = ['ksm', 'lifecycle-allowed', 'memory-encryption', 'memory-pinning'];
+const SLOW = 'perf-overhead';
+const KSM = '/sys/kernel/mm/ksm/run';
+
+describe.skipIf(uri === undefined)('the catalogue on a real host without SEV', { timeout: 240_000 }, () => {
+  it('runs the control halves for real, and skips the rest with the reason', () => {
+    const listed = spawnSync(process.execPath, [main, 'scenario', '--list', '--json'], { encoding: 'utf8' });
+    const catalogue = JSON.parse(listed.stdout) as readonly { readonly id: string }[];
+    const ids = catalogue.map(({ id }) => id).filter((id) => id !== SLOW);
+    expect(ids).toEqual(expect.arrayContaining(CONTROLS));
+    const ksmBefore = existsSync(KSM) ? readFileSync(KSM, 'utf8') : undefined;
+    const words = [main, 'scenario', ...ids, '--host', uri ?? '', '--allow-destructive', '--report', folder];
+    const result = spawnSync(process.execPath, words, { encoding: 'utf8' });
+    const run = JSON.parse(readFileSync(path.join(folder, 'run.json'), 'utf8')) as Run;
+    const by = (status: string) => run.scenarios.filter((one) => one.status === status).map(({ id }) => id);
+    expect(by('passed').sort(), result.stdout + result.stderr).toEqual(CONTROLS);
+    expect(by('skipped').sort()).toEqual(ids.filter((id) => !CONTROLS.includes(id)).sort());
+    for (const { id, status, reason } of run.scenarios)
+      if (status === 'skipped') expect(`${id}: ${reason}`).toContain('needs sev');
+    expect(result.status).toBe(0);
+    expect(existsSync(KSM) ? readFileSync(KSM, 'utf8') : undefined).toBe(ksmBefore);
+  });
+});
