@@ -86,6 +86,14 @@ describe('on an emulated host', () => {
     ]);
   });
 
+  it('its firmware tells API, build and state itself', async () => {
+    const row = (id: string, { rows }: PreflightReport) => rows.find((one) => one.id === id)?.found;
+    const report = await preflightOf('milan');
+    expect(row('firmware.version', report)).toMatch(/^1\.\d+ build \d+$/);
+    expect(row('firmware.state', report)).toBe('INIT, 0 guests, self-owned, SEV-ES on');
+    expect(row('firmware.state', await preflightOf('naples'))).toBe('INIT, 0 guests, self-owned, SEV-ES off');
+  });
+
   it('a number of guests that libvirt advertises wrongly is seen', async () => {
     const report = await preflightOf('naples', ['advertised-limit-wrong']);
     expect(report.rows.find(({ id }) => id === 'libvirt.guests')).toMatchObject({
@@ -103,7 +111,7 @@ describe('on an emulated host', () => {
     expect(summary.facts['kernel log']).toContain('ccp 0000:02:00.2: SEV API:0.17 build:48 ¶ kvm_amd: SEV supported');
     expect(summary.facts['preflight found']).toMatch(/^stale-capabilities: the kernel has SEV on/);
     expect(summary.notVerified).toEqual([
-      expect.stringMatching(/^Preflight could not tell 'The SEV firmware has started': libvirt has no platform key/),
+      "Preflight could not tell 'State of the SEV firmware': the kernel starts it when a guest first needs it.",
     ]);
   });
 });

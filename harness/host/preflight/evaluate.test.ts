@@ -13,6 +13,7 @@ import {
   withLeaf,
   withoutCounts,
   withParameter,
+  withStatus,
   withVersions,
 } from './test-readings.ts';
 
@@ -37,7 +38,7 @@ function row(readings: PreflightReadings, id: string): PreflightRow {
 const conditionsFail = { 'sev.conditions': 'fail' } as const;
 const countsDiffer = { 'kernel.misc-capacity': 'warn', 'libvirt.guests': 'warn' } as const;
 const seenByValidate = { 'libvirt.host-validate': 'warn' } as const;
-const withoutSev = { ...conditionsFail, 'libvirt.sev': 'fail', 'firmware.state': 'unknown' } as const;
+const withoutSev = { ...conditionsFail, 'libvirt.sev': 'fail' } as const;
 
 describe('a host on which everything is right', () => {
   it('is usable, with no row that fails, warns or is unknown', () => {
@@ -113,12 +114,26 @@ describe('one thing wrong changes its own row and those that follow from it', ()
     ['a misc cgroup that counts differently', { ...goodReadings, miscCapacity: read({ sev: 15 }) }, countsDiffer],
     ['every key in use', { ...goodReadings, miscCurrent: read({ sev: 11 }) }, { 'kernel.misc-use': 'warn' }],
     ['no /dev/sev', { ...goodReadings, devSev: absent }, { 'firmware.device': 'fail', ...seenByValidate }],
+    ['firmware with CVE-2019-9836', withStatus({ build: 11 }), { 'firmware.version': 'warn' }],
     [
-      'firmware with CVE-2019-9836',
-      { ...goodReadings, kernelLog: read(['ccp: SEV API:0.17 build:11']) },
+      'the same, when only the kernel log tells',
+      { ...goodReadings, platformStatus: unknown, kernelLog: read(['ccp: SEV API:0.17 build:11']) },
       { 'firmware.version': 'warn' },
     ],
-    ['a kernel log that wrapped around', { ...goodReadings, kernelLog: read([]) }, { 'firmware.version': 'unknown' }],
+    ['a kernel log that wrapped around', { ...goodReadings, kernelLog: read([]) }, {}],
+    [
+      'the same, when nobody may ask the firmware',
+      { ...goodReadings, platformStatus: unknown, kernelLog: read([]) },
+      { 'firmware.version': 'unknown' },
+    ],
+    ['a firmware that has guests', withStatus({ state: 'WORKING', guestCount: 3 }), {}],
+    ['a firmware that waits for its first guest', withStatus({ state: 'UNINIT' }), { 'firmware.state': 'unknown' }],
+    [
+      'a firmware that did not start, while libvirt still has its key',
+      { ...withStatus({ state: 'UNINIT' }), kernelLog: read(['ccp 0000:02:00.2: SEV: failed to INIT error 0x3']) },
+      { 'firmware.state': 'fail' },
+    ],
+    ['a firmware that nobody may ask', { ...goodReadings, platformStatus: unknown }, {}],
     ['a closed /dev/sev that libvirt gets around', { ...goodReadings, devSevStat: closedDevice }, {}],
     ['no SEV from libvirt', withFacts(noSev), withoutSev],
     [
@@ -133,9 +148,10 @@ describe('one thing wrong changes its own row and those that follow from it', ()
     ['no OVMF package', { ...goodReadings, packages: read({}) }, { 'ovmf.version': 'unknown' }],
     ['no descriptor for SEV', { ...goodReadings, descriptors: read([]) }, { 'ovmf.descriptors': 'warn' }],
     ['a libvirt without counts', withoutCounts(), { 'libvirt.guests': 'n/a' }],
+    ['no certificates', withFacts({ nodeSevInfo: { cbitpos: 47 } }), { 'libvirt.nodesevinfo': 'warn' }],
     [
-      'no certificates',
-      withFacts({ nodeSevInfo: { cbitpos: 47 } }),
+      'no certificates, and a firmware that nobody may ask',
+      { ...withFacts({ nodeSevInfo: { cbitpos: 47 } }), platformStatus: unknown },
       { 'firmware.state': 'unknown', 'libvirt.nodesevinfo': 'warn' },
     ],
     [

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { LibvirtConnection } from '../../libvirt/index.ts';
 import type { Host } from '../host.ts';
 import type { FileReading, HostShell } from '../shell.ts';
@@ -111,6 +111,42 @@ describe('/dev/sev', () => {
     expect([readings.devSev, readings.devSevStat]).toEqual(
       Array(2).fill({ outcome: 'unknown', because: '/dev/sev: permission denied' }),
     );
+  });
+});
+
+describe('the SEV firmware', () => {
+  const stat = { outcome: 'read', stat: { mode: 0o660, owner: 'root', group: 'kvm' } } as const;
+  const python = (printed: object) => host({ stat, commands: { python3: bytes(JSON.stringify(printed)) } });
+
+  it('tells its state when it is asked, which is all that is asked of it', async () => {
+    const status = Buffer.from([1, 55, 2, 1, 1, 0, 0, 29, 3, 0, 0, 0]);
+    const scripted = python({
+      answers: [{ errno: 0, status: 0, lengths: [12], outputs: [status.toString('base64')] }],
+    });
+    const run = vi.spyOn(scripted.shell, 'run');
+    expect((await readPreflight(scripted)).platformStatus).toEqual({
+      outcome: 'read',
+      value: { api: '1.55', build: 29, state: 'WORKING', isEsEnabled: true, isExternallyOwned: true, guestCount: 3 },
+    });
+    const asked = run.mock.calls.flatMap(([[program, , , input]]) => (program === 'python3' ? [input] : []));
+    expect(asked.map((input) => JSON.parse(input ?? '').commands)).toEqual([
+      [{ command: 'PLATFORM_STATUS', lengths: [] }],
+    ]);
+  });
+
+  it.each<[string, Host, RegExp]>([
+    ['of a device that the user may not open', python({ unopened: 13 }), /cannot be opened \(errno 13\)/],
+    [
+      'that refuses',
+      python({ answers: [{ errno: 5, status: 1, lengths: [12], outputs: [] }] }),
+      /PLATFORM_STATUS failed/,
+    ],
+    ['of a host without Python', host({ stat }), /no python3/],
+  ])('%s is unknown', async (_, scripted, because) => {
+    expect((await readPreflight(scripted)).platformStatus).toEqual({
+      outcome: 'unknown',
+      because: expect.stringMatching(because),
+    });
   });
 });
 

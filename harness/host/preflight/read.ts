@@ -2,6 +2,7 @@ import { posix } from 'node:path';
 import { errorText } from '../../../core/errors.ts';
 import { readSevFacts } from '../facts.ts';
 import type { Host } from '../host.ts';
+import { readPlatformStatus } from '../secure-processor/device.ts';
 import { sessionFolders } from '../session-folders.ts';
 import type { FileReading } from '../shell.ts';
 import * as parse from './parse.ts';
@@ -230,14 +231,19 @@ async function readPackages(host: Host): Promise<Reading<Readonly<Record<string,
   return { outcome: 'unknown', because: 'neither dpkg nor rpm could be asked for versions' };
 }
 
-async function readDevSev(host: Host): Promise<Pick<PreflightReadings, 'devSev' | 'devSevStat'>> {
+async function readDevSev(host: Host): Promise<Pick<PreflightReadings, 'devSev' | 'devSevStat' | 'platformStatus'>> {
   const stat = await host.shell.stat(DEV_SEV);
-  if (stat.outcome === 'read') return { devSev: read(true), devSevStat: read(stat.stat) };
+  if (stat.outcome === 'read') {
+    const status = await readPlatformStatus(host);
+    const platformStatus: PreflightReadings['platformStatus'] =
+      'because' in status ? { outcome: 'unknown', because: status.because } : read(status);
+    return { devSev: read(true), devSevStat: read(stat.stat), platformStatus };
+  }
   const missing: Reading<never> =
     stat.outcome === 'absent'
       ? { outcome: 'absent', because: `${DEV_SEV} does not exist` }
       : { outcome: 'unknown', because: `${DEV_SEV}: ${stat.because}` };
-  return { devSev: missing, devSevStat: missing };
+  return { devSev: missing, devSevStat: missing, platformStatus: missing };
 }
 
 /** The ccp driver's own word, of the one PSP that has the file (drivers/crypto/ccp/sp-pci.c). */

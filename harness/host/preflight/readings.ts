@@ -1,4 +1,5 @@
 import type { SevFacts } from '../facts.ts';
+import type { PlatformStatus } from '../secure-processor/device.ts';
 import type { FileStat, HostShell } from '../shell.ts';
 
 /** One fact of a host. `unknown` means that nobody could look; it never means "no". */
@@ -69,6 +70,8 @@ export interface PreflightReadings {
   };
   readonly devSev: Reading<true>;
   readonly devSevStat: Reading<FileStat>;
+  /** The firmware's own answer to PLATFORM_STATUS, which changes nothing. */
+  readonly platformStatus: Reading<PlatformStatus>;
   readonly selinuxEnforcing: Reading<boolean>;
   /** Security models that libvirt confines guests with: `selinux`, `apparmor`, `dac`, `none`. */
   readonly securityModels: Reading<readonly string[]>;

@@ -1,4 +1,5 @@
 import type { SevFacts } from '../facts.ts';
+import type { PlatformStatus } from '../secure-processor/device.ts';
 import { type PreflightReadings, type Reading, read } from './readings.ts';
 
 /** libvirt 9.0 and QEMU 7.2 on a Naples host on which everything is as it should be. */
@@ -42,6 +43,15 @@ const goodLeaf = {
   minSevAsid: 5,
 };
 
+const goodStatus: PlatformStatus = {
+  api: '0.17',
+  build: 48,
+  state: 'INIT',
+  isEsEnabled: true,
+  isExternallyOwned: false,
+  guestCount: 0,
+};
+
 /** Every row of these passes or does not apply. */
 export const goodReadings: PreflightReadings = {
   where: 'local',
@@ -55,6 +65,7 @@ export const goodReadings: PreflightReadings = {
   kvmAmd: { sev: read('Y'), sevEs: read('Y'), sevSnp: absent },
   devSev: read(true),
   devSevStat: read({ mode: 0o660, owner: 'root', group: 'kvm' }),
+  platformStatus: read(goodStatus),
   selinuxEnforcing: absent,
   securityModels: read(['none', 'dac']),
   appArmorQemu: absent,
@@ -84,6 +95,11 @@ export function withLeaf(change: Partial<typeof goodLeaf>): PreflightReadings {
 /** The good host about which libvirt says something else. */
 export function withFacts(change: Partial<SevFacts>): PreflightReadings {
   return { ...goodReadings, libvirt: read({ ...goodFacts, ...change }) };
+}
+
+/** The good host whose firmware answers something else. */
+export function withStatus(change: Partial<PlatformStatus>): PreflightReadings {
+  return { ...goodReadings, platformStatus: read({ ...goodStatus, ...change }) };
 }
 
 /** The good host whose kernel has another value of `kvm_amd.sev`. */

@@ -1,3 +1,4 @@
+import type { PlatformStatus } from '../../secure-processor/device.ts';
 import type { FileStat } from '../../shell.ts';
 import {
   compareVersions,
@@ -6,7 +7,7 @@ import {
   SEV_FIRMWARE_FLOORS,
   versionNumbers,
 } from '../minimums.ts';
-import { known, type PreflightReadings } from '../readings.ts';
+import { known, type PreflightReadings, type Reading, read } from '../readings.ts';
 import { type Finding, type PreflightCheck, unread } from '../row.ts';
 import { generationOf } from './processor.ts';
 
@@ -140,6 +141,57 @@ function deviceLabel(readings: PreflightReadings): Finding {
   };
 }
 
+/** API major, API minor and build, as the firmware says them, else as ccp wrote them into the kernel log. */
+function firmwareVersion({ platformStatus, kernelLog }: PreflightReadings): Reading<[number, number, number]> {
+  if (platformStatus.outcome === 'read') {
+    const [major = 0, minor = 0] = platformStatus.value.api.split('.').map(Number);
+    return read([major, minor, platformStatus.value.build]);
+  }
+  if (kernelLog.outcome !== 'read') return kernelLog;
+  const match = kernelLog.value.map((line) => API_LINE.exec(line)).findLast((found) => found !== null);
+  if (match === undefined || match === null)
+    return { outcome: 'unknown', because: 'the kernel log has no line with it: it is lost when the log wraps around' };
+  const [, major, minor, build] = match.map(Number) as [number, number, number, number];
+  return read([major, minor, build]);
+}
+
+function describeStatus({ state, guestCount, isEsEnabled, isExternallyOwned }: PlatformStatus): string {
+  const owner = isExternallyOwned ? 'an external owner' : 'self-owned';
+  return `${state}, ${guestCount} guests, ${owner}, SEV-ES ${isEsEnabled ? 'on' : 'off'}`;
+}
+
+/** The firmware's own word first: a key that libvirt has may be from before. */
+function firmwareState(readings: PreflightReadings): Finding {
+  const { platformStatus, libvirt } = readings;
+  if (platformStatus.outcome === 'read') {
+    const found = describeStatus(platformStatus.value);
+    if (platformStatus.value.state !== 'UNINIT') return { outcome: 'pass', found };
+    return (
+      failedStart(readings) ?? {
+        outcome: 'unknown',
+        found,
+        because: 'the kernel starts it when a guest first needs it',
+      }
+    );
+  }
+  if (known(libvirt)?.nodeSevInfo?.pdh !== undefined)
+    return { outcome: 'pass', found: 'started: it gave its Diffie-Hellman key to libvirt' };
+  const because = `${platformStatus.because}; libvirt has no platform key, and the kernel log has no failure`;
+  return failedStart(readings) ?? { outcome: 'unknown', because };
+}
+
+function failedStart(readings: PreflightReadings): Finding | undefined {
+  const failure = firmwareFailure(readings);
+  if (failure === undefined) return undefined;
+  return {
+    outcome: 'fail',
+    way: 'sev-firmware',
+    found: failure.line,
+    expected: 'INIT or WORKING',
+    hint: failure.hint,
+  };
+}
+
 export const sevFirmwareChecks: readonly PreflightCheck[] = [
   {
     id: 'firmware.device',
@@ -163,21 +215,16 @@ export const sevFirmwareChecks: readonly PreflightCheck[] = [
     id: 'firmware.version',
     parent: 'firmware.device',
     title: 'API and build of the SEV firmware',
-    source: "kernel log of ccp: 'SEV API:… build:…'",
+    source: "PLATFORM_STATUS of /dev/sev, else the kernel log of ccp: 'SEV API:… build:…'",
     evaluate: (readings) => {
-      if (readings.kernelLog.outcome !== 'read') return unread(readings.kernelLog);
-      const match = readings.kernelLog.value.map((line) => API_LINE.exec(line)).findLast((found) => found !== null);
-      if (match === undefined || match === null)
-        return {
-          outcome: 'unknown',
-          because: 'the kernel log has no line with it: it is lost when the log wraps around',
-        };
-      const [major, minor, build] = match.slice(1).map(Number) as [number, number, number];
+      const version = firmwareVersion(readings);
+      if (version.outcome !== 'read') return unread(version);
+      const [major, minor, build] = version.value;
       const found = `${major}.${minor} build ${build}`;
       const floor = SEV_FIRMWARE_FLOORS[generationOf(known(readings.cpu))?.name ?? ''];
       if (floor === undefined) return { outcome: 'pass', found };
       const expected = `at least ${floor.api.join('.')} build ${floor.build}`;
-      const isFixed = compareVersions([major, minor, build], [...floor.api, floor.build]) >= 0;
+      const isFixed = compareVersions(version.value, [...floor.api, floor.build]) >= 0;
       if (isFixed) return { outcome: 'pass', found, expected };
       return {
         outcome: 'warn',
@@ -191,27 +238,10 @@ export const sevFirmwareChecks: readonly PreflightCheck[] = [
   {
     id: 'firmware.state',
     parent: 'firmware.device',
-    title: 'The SEV firmware has started',
-    source: 'nodesevinfo (a platform key needs a started firmware) and the kernel log of ccp',
-    evaluate: (readings) => {
-      const libvirt = known(readings.libvirt);
-      if (libvirt?.nodeSevInfo?.pdh !== undefined)
-        return { outcome: 'pass', found: 'it gave its Diffie-Hellman key to libvirt' };
-      const failure = firmwareFailure(readings);
-      if (failure !== undefined)
-        return {
-          outcome: 'fail',
-          way: 'sev-firmware',
-          found: failure.line,
-          expected: 'a started firmware',
-          hint: failure.hint,
-        };
-      return {
-        outcome: 'unknown',
-        because:
-          'libvirt has no platform key, and the kernel log has no failure; the state itself needs an ioctl on /dev/sev',
-      };
-    },
+    title: 'State of the SEV firmware',
+    source:
+      'PLATFORM_STATUS of /dev/sev, else nodesevinfo (a platform key needs a started firmware); the kernel log of ccp',
+    evaluate: firmwareState,
   },
   {
     id: 'firmware.device-access',
