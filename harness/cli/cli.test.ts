@@ -179,13 +179,8 @@ describe('scenario', () => {
   });
 
   it('is not green when nothing executed', async () => {
-    const { code, stderr } = await harness([
-      'scenario',
-      '--host',
-      'fake:no-sev',
-      '--report',
-      path.join(folder, 'skipped'),
-    ]);
+    const words = ['scenario', 'slot-churn', 'launch-measure', '--host', 'fake:no-sev'];
+    const { code, stderr } = await harness([...words, '--report', path.join(folder, 'skipped')]);
     expect(code).toBe(2);
     expect(stderr).toMatch(/needs sev/);
   });
