@@ -102,7 +102,6 @@ export {
 } from './host/known-defects/judge.ts';
 export { readForDefects } from './host/known-defects/readings.ts';
 export { hurryKsm, type Ksm, mergingPages, readKsm, restoreKsm, waitForScans } from './host/ksm.ts';
-export { machineText, readMachine } from './host/machine.ts';
 export { findMeasuredBootImage, type GuestFirmwareImage } from './host/measured-boot.ts';
 export { capabilitiesOf } from './host/needs.ts';
 export { type BareAnswer, launchBare, launchEnd } from './host/secure-processor/bare-launch.ts';

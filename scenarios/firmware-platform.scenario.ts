@@ -9,11 +9,9 @@ import {
   formatTold,
   GuestLauncher,
   HARMLESS,
-  machineText,
   type PlatformKeys,
   readFirmwareVersions,
   readIdentities,
-  readMachine,
   readPlatform,
   readPlatformKeysOrFail,
   readPlatformStatus,
@@ -68,9 +66,7 @@ scenario(
     },
   },
   async (context) => {
-    const { host, facts, step, check, skipCheck, note, evidence } = context;
-    const machine = machineText(host, await readMachine(host));
-    note(machine);
+    const { host, facts, machine, step, check, skipCheck, note, evidence } = context;
     const launcher = new GuestLauncher(context);
     const platform = await readPlatformStatus(host);
     const tries: Tries[] = [];

@@ -8,11 +8,9 @@ import {
   GuestLauncher,
   isMeasured,
   launchAttestedOrFail,
-  machineText,
   measuredBootDigest,
   randomBytesHex,
   readGuestFirmware,
-  readMachine,
   readPlatform,
   type ScenarioContext,
   scenario,
@@ -59,7 +57,6 @@ scenario(
   },
   async (context) => {
     const { host, facts, step, check, skipCheck, note, evidence } = context;
-    note(machineText(host, await readMachine(host)));
     const files = await findBootFiles(host);
     const firmware = await findMeasuredBootImage(host, facts);
     const because =

@@ -3,10 +3,8 @@ import {
   formatDefects,
   GuestLauncher,
   judgeDefects,
-  machineText,
   readClaims,
   readForDefects,
-  readMachine,
   readPlatform,
   runDefectTests,
   scenario,
@@ -44,9 +42,7 @@ scenario(
     },
   },
   async (context) => {
-    const { host, facts, step, check, note, evidence } = context;
-    const machine = machineText(host, await readMachine(host));
-    note(machine);
+    const { host, facts, machine, step, check, note, evidence } = context;
     const launcher = new GuestLauncher(context);
     const platform = await readPlatform(host, facts);
     const firmware = await step('ask for the version of the firmware', async () => {

@@ -11,12 +11,10 @@ import {
   kindPolicy,
   launchAttested,
   launchAttestedOrFail,
-  machineText,
   measuredBootDigest,
   type Platform,
   readClaims,
   readGuestFirmware,
-  readMachine,
   readOtherGuestFirmware,
   readPlatform,
   type ScenarioContext,
@@ -87,7 +85,6 @@ scenario(
     const { host, facts, step, check, skipCheck, note, evidence } = context;
     const launcher = new GuestLauncher(context);
     await launcher.assertMemoryFor(3);
-    note(machineText(host, await readMachine(host)));
     const platform = await step("read and verify the host's certificates", async () => {
       const read = await readPlatform(host, facts);
       if (read.chain.verdict === 'incomplete') {

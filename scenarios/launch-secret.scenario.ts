@@ -8,9 +8,7 @@ import {
   GuestLauncher,
   type HostAnswer,
   launchAttestedOrFail,
-  machineText,
   readGuestFirmware,
-  readMachine,
   readPlatform,
   type ScenarioContext,
   Secret,
@@ -65,7 +63,6 @@ scenario(
   },
   async (context) => {
     const { host, facts, step, check, skipCheck, note, evidence } = context;
-    note(machineText(host, await readMachine(host)));
     const texts: Record<string, string> = {};
     const launcher = new GuestLauncher(context);
     await launcher.assertMemoryFor(2);

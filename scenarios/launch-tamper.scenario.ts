@@ -11,12 +11,10 @@ import {
   launchAttested,
   launchAttestedOrFail,
   launchObjections,
-  machineText,
   measuredBootDigest,
   ownerObjections,
   type Platform,
   readGuestFirmware,
-  readMachine,
   readOtherGuestFirmware,
   readPlatform,
   readPlatformKeysOrFail,
@@ -109,8 +107,7 @@ scenario(
     },
   },
   async (context) => {
-    const { host, facts, step, check, note, evidence } = context;
-    note(machineText(host, await readMachine(host)));
+    const { host, facts, step, check, evidence } = context;
     const launcher = new GuestLauncher(context);
     await launcher.assertMemoryFor(2);
     const platform = await readPlatform(host, facts);

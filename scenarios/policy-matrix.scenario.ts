@@ -14,11 +14,9 @@ import {
   GuestLauncher,
   launchBare,
   launchEnd,
-  machineText,
   matrixTable,
   type PolicyRow,
   RESERVED_POLICIES,
-  readMachine,
   readPlatform,
   readPlatformStatus,
   reportText,
@@ -79,9 +77,7 @@ scenario(
     },
   },
   async (context) => {
-    const { host, facts, step, check, skipCheck, note, evidence } = context;
-    const machine = machineText(host, await readMachine(host));
-    note(machine);
+    const { host, facts, machine, step, check, skipCheck, evidence } = context;
     const before = await slotsInUse(host);
     const hasEs = capabilitiesOf(facts)['sev-es'].met;
     const allowed = (policy: number) => hasEs || !demandsEs(policy);

@@ -175,6 +175,8 @@ describe('scenario', () => {
       .split('\n')
       .map((line) => JSON.parse(line));
     expect(events[0].type).toBe('run-started');
+    const text = expect.stringMatching(/^emulated host naples: Naples, AMD EPYC 7551 /);
+    expect(events).toContainEqual(expect.objectContaining({ type: 'note', scenario: 'slot-churn', text }));
     expect(events.at(-1)).toMatchObject({ type: 'run-finished', exitCode: 0 });
   });
 
