@@ -1,9 +1,16 @@
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { currentOwner, guestName } from '../guest/ownership.ts';
+import { CleanupStack } from '../../core/cleanup.ts';
+import { agentLaunch } from '../guest/boot.ts';
+import { GuestConsole } from '../guest/console/follow.ts';
+import { routes } from '../guest/memory/routes.ts';
+import { canaryPlaces, surveyMemory } from '../guest/memory/survey.ts';
+import { createRunId, currentOwner, guestName } from '../guest/ownership.ts';
+import { GuestLauncher } from '../guest/running.ts';
 import { guestXml } from '../guest/spec.ts';
 import { connect } from '../libvirt/index.ts';
 import { type Sshd, startSshd } from '../libvirt/testing/sshd.ts';
@@ -26,9 +33,12 @@ let folder: string;
 beforeAll(async () => {
   // The user's own daemon is found through the environment of the login, as on any machine.
   const { uid, gid } = await stat(socket);
-  sshd = await startSshd({ environment: { XDG_RUNTIME_DIR: runtime }, user: { uid, gid } });
-  program = await makeTestProgram();
   folder = await mkdtemp(path.join(tmpdir(), 'sevh-ssh-'));
+  // What is brought to the host stands in it, and QEMU is neither root nor its owner.
+  await chmod(folder, 0o755);
+  const environment = { XDG_RUNTIME_DIR: runtime, SEV_HARNESS_IMAGES: path.join(folder, 'images there') };
+  sshd = await startSshd({ environment, user: { uid, gid } });
+  program = await makeTestProgram();
   // socat, because Debian's netcat is in yet another package.
   netcat = path.join(folder, `it's a netcat`);
   await writeFile(netcat, '#!/bin/sh\n[ "$*" = -q ] && exit 1\nexec socat - "UNIX-CONNECT:$2"\n', { mode: 0o755 });
@@ -141,6 +151,41 @@ describe('a real sshd', () => {
     expect(await host.shell.stat(first)).toMatchObject({ outcome: 'read', stat: { owner: 'root' } });
     await rm(first);
     expect(await host.shell.readFile(first)).toEqual({ outcome: 'absent' });
+  });
+});
+
+describe('a guest of a host behind ssh', () => {
+  it('boots what was brought there, is heard on its console, and its canary is found by every way of reading', {
+    timeout: 300_000,
+  }, async () => {
+    await using host = await openHost(parseHostName(rootUri()));
+    const cleanup = new CleanupStack();
+    const signal = new AbortController().signal;
+    const image = { kernel: process.env.SEV_HARNESS_KERNEL, folder: process.env.SEV_HARNESS_IMAGES };
+    const settings = { owner: currentOwner(createRunId(Date.now(), '55e000')), image };
+    const facts = await readSevFacts(host);
+    const token = randomBytes(32);
+    try {
+      const launcher = new GuestLauncher({ host, facts, settings, cleanup, signal, nowMs: () => Date.now() });
+      const request = { canaryHex: token.toString('hex'), canaryKiB: 64 };
+      const launch = await agentLaunch({ host, settings, signal }, request);
+      expect(launch.boot?.kernel).toContain(path.join(folder, 'images there'));
+      const paused = await launcher.launchOrFail('plain', 'far', { ...launch, memoryMiB: 192, isPaused: true });
+      await using console = await GuestConsole.follow(paused);
+      const guest = await paused.resume();
+      const places = await canaryPlaces(console, { timeoutMs: 240_000, signal });
+      const { reached, outOfReach } = await surveyMemory(host, guest, places, { token, signal });
+      expect(outOfReach).toEqual([]);
+      const seen = reached.map(({ route, privateHits }) => [route.id, privateHits]);
+      const perToken = (64 * 1024) / token.length;
+      expect(seen).toEqual(routes.map(({ id }) => [id, perToken]));
+      expect(new Set(reached.map(({ privateSha256 }) => privateSha256)).size).toBe(1);
+      await guest.stop();
+    } finally {
+      expect(await cleanup.run()).toEqual([]);
+    }
+    const left = await readdir(path.resolve(runtime, '..'), { recursive: true });
+    expect(left.filter((name) => name.includes(settings.owner.runId) && !name.endsWith('.log'))).toEqual([]);
   });
 });
 
