@@ -36,7 +36,11 @@ scenario(
     id: 'firmware-platform',
     title:
       'The SEV firmware says the same to everybody, answers as specified in every state, and makes new keys when told',
-    source: [PLATFORM, `${API}, appendix C: PDH, PEK, OCA and CEK`],
+    source: [
+      'nova specification "libvirt driver launching AMD SEV-encrypted instances": "an attestation that the memory was encrypted correctly by the firmware"',
+      PLATFORM,
+      `${API}, appendix C: PDH, PEK, OCA and CEK`,
+    ],
     needs: ['sev'],
     maturity: 'experimental',
     checks: {
