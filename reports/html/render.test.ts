@@ -38,6 +38,18 @@ describe('renderHtml', () => {
     expect(page(runs.greenRun)).toMatch(/id="slot-churn"[^>]*><details open>/);
   });
 
+  test('of several scenarios the page first lists all, failures on top with their reason, then what stays open', () => {
+    const text = page(runs.redRun);
+    const places = ['<h1>', 'class="index"', 'href="#slot-limit"', 'href="#slot-churn"', 'Not shown', '<article'];
+    const at = places.map((place) => text.indexOf(place));
+    expect(at).toEqual([...at].sort((a, b) => a - b));
+    expect(/href="#slot-limit"[\s\S]*?<\/tr>/.exec(text)?.[0]).toMatch(
+      /<span class="because failed">\d+ of \d+ checks failed: /,
+    );
+    expect(text).not.toContain('<h2>Shown</h2>');
+    expect(page(runs.oneGreenRun)).toContain('<h2>Shown</h2>');
+  });
+
   test('nothing that comes in becomes an element, an attribute or a link to elsewhere', () => {
     const text = page(hostileRun);
     // What the texts are not: an independent scanner finds only elements and attributes that we write.

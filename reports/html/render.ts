@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import type { Run, ScenarioRow } from '../model/run.ts';
 import { checksOfScenario, countRun, scenarioDurationMs, worstFirst } from '../model/select.ts';
 import { count, formatCommand, formatDuration, versionName } from '../model/text.ts';
-import { type Verdict, verdictOf } from '../model/verdict.ts';
-import { outcomeMark, signOf } from './marks.ts';
+import { scenarioReason, type Verdict, verdictOf } from '../model/verdict.ts';
+import { outcomeMark, outcomeTone, signOf } from './marks.ts';
 import { type Html, html, nothing, trusted } from './markup.ts';
 import { anchor, renderError, renderScenario } from './scenario.ts';
 import { SCRIPT } from './script.ts';
@@ -65,15 +65,20 @@ function troubles(run: Run): Html {
   }`;
 }
 
+/** What went wrong, beside the promise; why scenarios were skipped stands in the list of what is not shown. */
+function indexReason(scenario: ScenarioRow): Html {
+  const reason = scenario.outcome === 'skipped' ? '' : scenarioReason(scenario);
+  return reason === '' ? nothing : html`<span class="because ${outcomeTone(scenario)}">${reason}</span>`;
+}
+
 function indexRow(scenario: ScenarioRow): Html {
   const checks = checksOfScenario(scenario);
   const failed = checks.filter((check) => check.outcome === 'failed').length;
   const words = failed > 0 ? `${failed} of ${checks.length} broken` : checks.length === 0 ? '–' : `${checks.length}`;
-  return html`<tr><td>${outcomeMark(scenario)}</td><th scope="row"><a href="#${anchor(scenario.id)}">${scenario.id}</a></th><td class="wide">${scenario.title}</td><td>${words}</td><td class="number">${formatDuration(scenarioDurationMs(scenario))}</td></tr>`;
+  return html`<tr><td>${outcomeMark(scenario)}</td><th scope="row"><a href="#${anchor(scenario.id)}">${scenario.id}</a></th><td class="wide">${scenario.title}${indexReason(scenario)}</td><td>${words}</td><td class="number">${formatDuration(scenarioDurationMs(scenario))}</td></tr>`;
 }
 
 function index(scenarios: readonly ScenarioRow[]): Html {
-  if (scenarios.length < 2) return nothing;
   return html`<table class="index"><thead><tr><th scope="col">Outcome</th><th scope="col">Scenario</th><th scope="col" class="wide">Promise</th><th scope="col">Checks</th><th scope="col" class="number">Time</th></tr></thead><tbody>${scenarios.map(indexRow)}</tbody></table>`;
 }
 
@@ -96,7 +101,15 @@ function scenarioList(run: Run): Html {
   const hasBad = sorted.some(isBad);
   const isOpen = (scenario: ScenarioRow, place: number) => (hasBad ? isBad(scenario) : place < OPEN_PASSES);
   if (sorted.length === 0) return html`<p class="quiet">No scenario started.</p>`;
-  return html`${index(sorted)}${tools(run)}${sorted.map((scenario, place) => renderScenario(scenario, isOpen(scenario, place)))}`;
+  return html`${tools(run)}${sorted.map((scenario, place) => renderScenario(scenario, isOpen(scenario, place)))}`;
+}
+
+/** What held and what stays open: two lists for a scenario or none, a table of all, the worst first, for more. */
+function overview(run: Run, verdict: Verdict): Html {
+  const notShown = sentences('Not shown', verdict.notProved, 'The host named no gap.');
+  if (run.scenarios.length < 2)
+    return html`<div class="columns">${sentences('Shown', verdict.proved, 'No scenario held as a whole.')}${notShown}</div>`;
+  return html`<section class="block"><h2>Overview</h2>${index(worstFirst(run.scenarios))}</section><div class="block">${notShown}</div>`;
 }
 
 function hostFacts(run: Run): Html {
@@ -131,7 +144,7 @@ export function renderHtml(run: Run): string {
 <div class="verdict ${verdict.tone}"><div class="wrap"><p class="verdict-word"><span aria-hidden="true">${signOf(verdict.tone)}</span> ${verdict.word}</p><h1>${verdict.sentence}</h1><p class="worth">${verdict.worth}</p>${unfinished}${provenance(run)}</div></div></header>
 <main class="wrap">
 ${troubles(run)}
-<div class="columns">${sentences('Shown', verdict.proved, 'No scenario held as a whole.')}${sentences('Not shown', verdict.notProved, 'The host named no gap.')}</div>
+${overview(run, verdict)}
 <section class="block" id="scenarios"><h2>Scenarios</h2>${scenarioList(run)}</section>
 ${hostFacts(run)}
 </main>

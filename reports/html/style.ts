@@ -39,11 +39,11 @@ summary{cursor:pointer}
 
 main.wrap{padding-top:1.8rem;padding-bottom:2rem}
 .columns{display:grid;grid-template-columns:1fr 1fr;gap:1.5rem;margin-bottom:2rem}
-.columns ul,.notes{margin:0;padding-left:1.1rem}.columns li{margin:.25rem 0;overflow-wrap:anywhere}
+.panel ul,.notes{margin:0;padding-left:1.1rem}.panel li{margin:.25rem 0;overflow-wrap:anywhere}
 .panel{border-top:2px solid var(--line);padding-top:.8rem}
 .panel.failed{border-color:var(--failed)}
 .panel.broken{border-color:var(--broken)}
-section.block{margin-bottom:2rem}
+.block{margin-bottom:2rem}
 .tag{display:inline-flex;align-items:baseline;gap:.35rem;color:var(--tone);font-weight:650;white-space:nowrap;font-size:.88rem}
 .sign{display:inline-block;width:1.05em;text-align:center;font-weight:700}
 
@@ -52,7 +52,7 @@ th,td{text-align:left;vertical-align:top;padding:.45rem .7rem .45rem 0;border-bo
 thead th{color:var(--quiet);font-size:.78rem;padding-top:0;white-space:nowrap}
 td.number{padding-right:.7rem}
 .index td,.index th{padding-top:.35rem;padding-bottom:.35rem}
-.index{margin-bottom:1.2rem;table-layout:fixed}.index thead th:nth-child(1){width:7.6rem}.index thead th:nth-child(2){width:11rem}.index thead th:nth-child(4){width:8rem}.index thead th:nth-child(5){width:5.5rem}.index a{font-weight:600;text-decoration:none}.index a:hover{text-decoration:underline}
+.index{table-layout:fixed}.index thead th:nth-child(1){width:7.6rem}.index thead th:nth-child(2){width:11rem}.index thead th:nth-child(4){width:8rem}.index thead th:nth-child(5){width:5.5rem}.index a{font-weight:600;text-decoration:none}.index a:hover{text-decoration:underline}
 .tools{display:flex;gap:.5rem;flex-wrap:wrap;margin:0 0 1rem;align-items:center}
 .tools[hidden]{display:none}
 .tools button,.tools input{font:inherit;font-size:.86rem;color:inherit;background:var(--sheet);border:1px solid var(--line);border-radius:4px;padding:.25rem .65rem}
@@ -69,7 +69,7 @@ td.number{padding-right:.7rem}
 .part,.timeline{margin:1.3rem 0 0}
 .meta{color:var(--quiet);font-size:.82rem;margin-top:.8rem;overflow-wrap:anywhere}
 .checks{table-layout:fixed}.checks thead th:first-child{width:8.4rem}.checks thead th:nth-child(2){width:50%}.checks td,.checks th{overflow-wrap:anywhere}.checks tbody tr:last-child>*{border-bottom:0}
-.checks th span{display:block}.checks .because{margin:.25rem 0;border-left:3px solid var(--tone);padding-left:.6rem}
+.checks th span{display:block}.because{display:block;margin:.25rem 0;border-left:3px solid var(--tone);padding-left:.6rem}
 .check.failed .promise{font-weight:650}.check.failed td code,.check.failed .because{color:var(--ink)}
 .check.failed td,.check.failed th{background:color-mix(in srgb,var(--failed) 7%,transparent)}
 .check.failed td.result{box-shadow:inset 3px 0 0 var(--failed);padding-left:.6rem}

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import * as runs from '../testing/runs.ts';
 import { reduceRun } from './reduce.ts';
+import type { Run } from './run.ts';
 import { verdictOf } from './verdict.ts';
 
 test.each(Object.entries(runs).filter((entry) => typeof entry[1] === 'function') as [string, typeof runs.greenRun][])(
@@ -23,4 +24,19 @@ test('a code that no event explains is named', () => {
     tone: 'broken',
     sentence: 'The harness ended with exit code 2 and recorded no reason.',
   });
+});
+
+test('of several failed scenarios the names are said, and no more of them than one can take in', () => {
+  const run = reduceRun(runs.redRun());
+  const [failed] = run.scenarios.filter((scenario) => scenario.outcome === 'unexpected');
+  const many = (count: number) => ({
+    ...run,
+    scenarios: [...run.scenarios, ...Array.from({ length: count }, (_, place) => ({ ...failed, id: `s${place}` }))],
+  });
+  expect(verdictOf(many(1) as Run).sentence).toBe(
+    'On fake:naples, EPYC 7001 (Naples), 2 of 3 scenarios did not hold: slot-limit and s0.',
+  );
+  expect(verdictOf(many(9) as Run).sentence).toBe(
+    'On fake:naples, EPYC 7001 (Naples), 10 of 11 scenarios did not hold: slot-limit, s0, s1, s2, s3 and 5 more.',
+  );
 });

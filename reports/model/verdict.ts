@@ -17,6 +17,9 @@ export interface Verdict {
   readonly notProved: readonly string[];
 }
 
+/** So many failed scenarios are named in one sentence. */
+const MOST_NAMES = 6;
+
 /** `fake:naples`, with the generation where it is known. */
 export function hostLabel(run: Pick<Run, 'host' | 'hostFacts'>): string {
   const generation = run.hostFacts?.generation;
@@ -61,8 +64,9 @@ function failureSentence(run: Run): string {
     const error = run.errors.find((each) => each.kind === 'product');
     return `${hostLabel(run)} failed outside any scenario: ${error?.message ?? 'no error was recorded'}`;
   }
-  const others = failed.length > 1 ? ` ${count(failed.length - 1, 'more scenario')} failed.` : '';
-  return `On ${hostLabel(run)}, ${first.id} did not hold: ${scenarioReason(first)}.${others}`;
+  if (failed.length === 1) return `On ${hostLabel(run)}, ${first.id} did not hold: ${scenarioReason(first)}.`;
+  const names = failed.map(({ id }) => id);
+  return `On ${hostLabel(run)}, ${failed.length} of ${run.scenarios.length} scenarios did not hold: ${list(names, MOST_NAMES)}.`;
 }
 
 function brokenSentence(run: Run): string {
@@ -120,7 +124,7 @@ function worth(run: Run): string {
 }
 
 /** The checks of a scenario that were not made: one sentence each, or one for many with the same reason. */
-function unchecked(scenario: ScenarioRow): string[] {
+export function uncheckedOf(scenario: ScenarioRow): string[] {
   const byReason = new Map<string, CheckRow[]>();
   for (const check of checksOfScenario(scenario)) {
     if (check.outcome !== 'skipped') continue;
@@ -141,12 +145,12 @@ function open(scenario: ScenarioRow): string[] {
     case 'skipped':
       return [whole('skipped: ')];
     case 'broken':
-      return [whole('not judged: '), ...unchecked(scenario)];
+      return [whole('not judged: '), ...uncheckedOf(scenario)];
     case 'flaky':
-      return [whole(''), ...unchecked(scenario)];
+      return [whole(''), ...uncheckedOf(scenario)];
     case 'expected':
     case 'unexpected':
-      return unchecked(scenario);
+      return uncheckedOf(scenario);
   }
 }
 

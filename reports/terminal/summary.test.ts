@@ -18,6 +18,18 @@ describe('renderSummary', () => {
     expect(text).not.toMatch(/^::/m);
   });
 
+  test('checks of a green scenario that could not be made are named with their reason', () => {
+    const skipped = { id: 'es', title: 'ES guests start', outcome: 'skipped', because: 'no SEV-ES here' } as const;
+    const events = runs
+      .oneGreenRun()
+      .map((event) =>
+        event.type === 'check' && event.check.id === 'fills-to-limit' ? { ...event, check: skipped } : event,
+      );
+    const text = renderSummary(reduceRun(events));
+    expect(text).toContain('\n  not checked ES guests start — slot-limit: no SEV-ES here\n');
+    expect(text).toContain('PASSED');
+  });
+
   test('colour changes no letter', () => {
     const coloured = renderSummary(reduceRun(runs.redRun()), { isColoured: true });
     // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the colours.

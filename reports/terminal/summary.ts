@@ -9,7 +9,7 @@ import {
 } from '../model/run.ts';
 import { countRun, lastAttempt, worstFirst } from '../model/select.ts';
 import { count, formatDuration, formatValue, mapStrings, showable, showableLine } from '../model/text.ts';
-import { scenarioReason, type Tone, verdictOf } from '../model/verdict.ts';
+import { scenarioReason, type Tone, uncheckedOf, verdictOf } from '../model/verdict.ts';
 import { createPaint, type Paint } from './paint.ts';
 
 export interface SummaryOptions {
@@ -113,6 +113,7 @@ export function renderSummary(stored: Run, options: SummaryOptions = {}): string
   const { scenarios, checks } = countRun(run);
   const bad = worstFirst(run.scenarios).filter((row) => !['expected', 'skipped'].includes(row.outcome));
   const skipped = run.scenarios.filter((row) => row.outcome === 'skipped');
+  const open = run.scenarios.filter((row) => row.outcome === 'expected').flatMap(uncheckedOf);
   const hangs = run.scenarios.filter((row) => lastAttempt(row)?.status === 'timedOut').length;
   const lines = [
     ...bad.flatMap((row) => scenarioLines(row, paint)),
@@ -125,6 +126,7 @@ export function renderSummary(stored: Run, options: SummaryOptions = {}): string
           ),
         ]
       : []),
+    ...(open.length > 0 ? ['', ...open.map((words) => `  ${paint.cyan('not checked')} ${showableLine(words)}`)] : []),
     ...(run.leftBehind.length > 0
       ? ['', ...run.leftBehind.map((what) => `  ${paint.red('left behind')} ${showableLine(what)}`)]
       : []),
