@@ -1,16 +1,9 @@
 import path from 'node:path';
 import { harnessError } from '../errors.ts';
-import {
-  type EmulatedHost,
-  type FaultId,
-  faultCatalogue,
-  isFaultId,
-  isProfileName,
-  profiles,
-  startEmulatedHost,
-} from '../fakelibvirt/index.ts';
+import { type EmulatedHost, type FaultId, isProfileName, profiles, startEmulatedHost } from '../fakelibvirt/index.ts';
 import { connect } from '../libvirt/index.ts';
 import { makeFolder, writeFiles } from './attest/write.ts';
+import { assertKnownFaults } from './fault-names.ts';
 import { say } from './output.ts';
 
 export interface EmulateOptions {
@@ -29,11 +22,7 @@ export async function emulateVerb(options: EmulateOptions): Promise<number> {
     throw harnessError('CLI_USAGE', `--profile: unknown profile '${profile}'`, {
       hint: `Profiles: ${Object.keys(profiles).join(', ')}.`,
     });
-  const unknown = options.fault.find((fault) => !isFaultId(fault));
-  if (unknown !== undefined)
-    throw harnessError('CLI_USAGE', `--fault: unknown fault '${unknown}'`, {
-      hint: `Faults: ${faultCatalogue.map((fault) => fault.id).join(', ')}.`,
-    });
+  assertKnownFaults(options.fault);
   const stopped = new Promise<string>((resolve) => {
     process.once('SIGINT', () => resolve('SIGINT'));
     process.once('SIGTERM', () => resolve('SIGTERM'));
@@ -47,7 +36,8 @@ export async function emulateVerb(options: EmulateOptions): Promise<number> {
   });
   if (options.certs !== undefined) await writeCertificates(host, options.certs);
   process.stdout.write(`${host.uri}\n`);
-  say(`Emulated host: ${host.profile.title} No hardware is involved. Try: virsh -c '${host.uri}' nodesevinfo`);
+  say(`Emulated host: ${host.profile.title}. No hardware is involved, and what it writes (dumps, disks) stays inside.`);
+  say(`Try: virsh -c '${host.uri}' nodesevinfo`);
   say('Ctrl-C stops it, and every guest on it.');
   await stopped;
   return 0;

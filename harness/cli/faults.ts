@@ -8,6 +8,7 @@ import { harnessError } from '../errors.ts';
 import { type Fault, faultCatalogue, type ProfileName, profiles } from '../fakelibvirt/index.ts';
 import { UNASKED } from '../fixtures/asked-faults.ts';
 import { createRunId, currentOwner } from '../guest/ownership.ts';
+import { assertKnownFaults } from './fault-names.ts';
 import { catchInterrupts } from './interrupt.ts';
 import { EXIT, say } from './output.ts';
 import { runScenarios } from './run-scenarios.ts';
@@ -106,11 +107,7 @@ function neverRed(scenarios: readonly ScenarioFile[], everRed: ReadonlySet<strin
 }
 
 function selectFaults(options: FaultsOptions): readonly Fault[] {
-  const unknown = options.fault.find((id) => !faultCatalogue.some((fault) => fault.id === id));
-  if (unknown !== undefined)
-    throw harnessError('CLI_USAGE', `unknown fault '${unknown}'`, {
-      hint: `Faults: ${faultCatalogue.map((fault) => fault.id).join(', ')}.`,
-    });
+  assertKnownFaults(options.fault);
   if (options.profile !== undefined && !(options.profile in profiles))
     throw harnessError('CLI_USAGE', `--profile: unknown profile '${options.profile}'`, {
       hint: `Profiles: ${Object.keys(profiles).join(', ')}.`,

@@ -39,6 +39,14 @@ export function say(line: string): void {
   process.stderr.write(`${line}\n`);
 }
 
+/** Rows as columns, each as wide as its longest cell. */
+export function formatColumns(rows: readonly (readonly string[])[]): string {
+  const width = (column: number) => Math.max(...rows.map((row) => (row[column] ?? '').length));
+  const line = (row: readonly string[]) =>
+    row.map((cell, column) => (column === row.length - 1 ? cell : cell.padEnd(width(column)))).join('  ');
+  return rows.map((row) => `${line(row)}\n`).join('');
+}
+
 function oneLine(text: string): string {
   return text.replace(/\s*\n\s*/g, ' | ').trim();
 }

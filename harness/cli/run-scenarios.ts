@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { createVitest } from 'vitest/node';
+import { BaseSequencer, createVitest, type TestSpecification } from 'vitest/node';
 import type { RunEvent } from '../../reports/model/events.ts';
 import { eventReporter } from '../../reports/model/vitest-reporter.ts';
 import { announceInterrupt } from '../fixtures/interrupt-channel.ts';
@@ -15,6 +15,13 @@ export interface ScenarioRunOptions {
   readonly emit: (event: RunEvent) => void;
   /** Aborting ends the scenarios after their cleanup. */
   readonly signal: AbortSignal;
+}
+
+/** One after the other, in the order of their names: vitest's own order depends on what earlier runs took and on file sizes. */
+class InOrder extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    return files.sort((a, b) => (a.moduleId < b.moduleId ? -1 : 1));
+  }
 }
 
 /** Runs the scenario files in vitest and returns when all have cleaned up. */
@@ -35,6 +42,7 @@ export async function runScenarios(options: ScenarioRunOptions): Promise<void> {
       testTimeout: 0,
       hookTimeout: 0,
       retry: options.retries,
+      ...(options.atOnce === undefined ? { sequence: { sequencer: InOrder } } : {}),
       provide: { sevHarness: settings },
       reporters: [
         eventReporter({

@@ -8,7 +8,6 @@ import type { RunEvent } from '../../reports/model/events.ts';
 import { type RunHeader, SCHEMA_VERSION } from '../../reports/model/run.ts';
 import { openJsonStream, openTerminal } from '../../reports/terminal/stream.ts';
 import { harnessError } from '../errors.ts';
-import { faultCatalogue, isFaultId } from '../fakelibvirt/index.ts';
 import { reportedError, type UntimedEvent } from '../fixtures/recorder.ts';
 import type { ScenarioSettings } from '../fixtures/settings.ts';
 import { createRunId, currentOwner, isOurName, type Owner } from '../guest/ownership.ts';
@@ -19,8 +18,9 @@ import { type HeldLease, leaseFileOf, takeLease } from '../host/leases/hold.ts';
 import { type HostName, parseHostName } from '../host/name.ts';
 import { NEEDS } from '../host/needs.ts';
 import { preflightSummary } from '../host/preflight/index.ts';
+import { assertKnownFaults } from './fault-names.ts';
 import { catchInterrupts } from './interrupt.ts';
-import { printError, say } from './output.ts';
+import { formatColumns, printError, say } from './output.ts';
 import { runScenarios } from './run-scenarios.ts';
 import { loadScenarios, type ScenarioFile, selectScenarios } from './scenario-files.ts';
 import { harnessVersion } from './version.ts';
@@ -125,9 +125,14 @@ function listScenarios(scenarios: readonly ScenarioFile[], asJson: boolean): voi
     checks: Object.keys(checks),
   }));
   if (asJson) process.stdout.write(`${JSON.stringify(rows)}\n`);
-  else
-    for (const row of rows)
-      process.stdout.write(`${row.id.padEnd(20)} needs ${row.needs.join(', ').padEnd(12)} ${row.title}\n`);
+  else {
+    const table = rows.map((row) => [
+      row.id,
+      row.needs.length === 0 ? 'no needs' : `needs ${row.needs.join(', ')}`,
+      row.title,
+    ]);
+    process.stdout.write(formatColumns(table));
+  }
 }
 
 function refuseBadOptions(host: HostName, options: ScenarioOptions): void {
@@ -136,11 +141,7 @@ function refuseBadOptions(host: HostName, options: ScenarioOptions): void {
     throw harnessError('CLI_USAGE', `--require: unknown need '${unknownNeed}'`, {
       hint: `Needs: ${NEEDS.join(', ')}.`,
     });
-  const unknownFault = options.fault.find((fault) => !isFaultId(fault));
-  if (unknownFault !== undefined)
-    throw harnessError('CLI_USAGE', `--fault: unknown fault '${unknownFault}'`, {
-      hint: `Faults: ${faultCatalogue.map((fault) => fault.id).join(', ')}.`,
-    });
+  assertKnownFaults(options.fault);
   if (options.fault.length > 0 && host.kind !== 'emulated')
     throw harnessError('CLI_USAGE', `--fault works on emulated hosts only, and ${host.text} is not one`, {
       hint: 'Use --host fake:<profile>.',
