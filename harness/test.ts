@@ -24,15 +24,17 @@ export { bearingOf, PAUSED, RUNNING, resetAndWait } from './guest/bearing.ts';
 export { type AgentRequest, agentLaunch, type Workload } from './guest/boot.ts';
 export type { GuestEvent, MemoryRun } from './guest/console/events.ts';
 export { GuestConsole } from './guest/console/follow.ts';
-export { readConsole } from './guest/console-lines.ts';
 export { runDefectTests } from './guest/defect-tests.ts';
 export {
   type BootBlob,
   bootAndWatch,
   type DirectBoot,
   findBootFiles,
+  type MeasurableBoot,
+  measurableLaunch,
   measuredBootDigest,
   swapBlob,
+  withOwnInitrd,
 } from './guest/direct-boot.ts';
 export { DiskImages } from './guest/disk-images.ts';
 export { countsText, memoryPicture, routesText } from './guest/memory/describe.ts';

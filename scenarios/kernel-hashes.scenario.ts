@@ -1,20 +1,22 @@
 import {
   type BootBlob,
   bootAndWatch,
-  type DirectBoot,
   expectedDigests,
-  findBootFiles,
   findMeasuredBootImage,
   GuestLauncher,
   isMeasured,
   launchAttestedOrFail,
+  type MeasurableBoot,
+  measurableLaunch,
   measuredBootDigest,
+  type PausedGuest,
   randomBytesHex,
   readGuestFirmware,
   readPlatform,
   type ScenarioContext,
   scenario,
   swapBlob,
+  withOwnInitrd,
 } from '../harness/test.ts';
 
 const LIBVIRT =
@@ -57,26 +59,27 @@ scenario(
   },
   async (context) => {
     const { host, facts, step, check, skipCheck, note, evidence } = context;
-    const files = await findBootFiles(host);
+    const token = randomBytesHex(8);
     const firmware = await findMeasuredBootImage(host, facts);
-    const because =
-      'because' in files ? files.because : 'because' in firmware ? firmware.because : 'no file of that kind';
-    const [kernel] = 'because' in files ? [] : files.kernels;
-    const [initrd] = 'because' in files ? [] : files.initrds;
-    if ('because' in firmware || kernel === undefined || initrd === undefined) {
+    const skipAll = (because: string) => {
       for (const id of ['measurement-covers-boot', ...BOOT_CHECKS]) skipCheck(id, because);
-      return;
-    }
+    };
+    if ('because' in firmware) return skipAll(firmware.because);
+    const launch = await measurableLaunch(context, { canaryHex: token });
+    if ('because' in launch) return skipAll(launch.because);
     const launcher = new GuestLauncher(context);
     await launcher.assertMemoryFor(2);
     const platform = await readPlatform(host, facts);
-    const token = randomBytesHex(8);
-    const boot: DirectBoot = { kernel, initrd, cmdline: `console=ttyS0 sevh.canary=${token}` };
-    const isBootMeasured = true;
-    note(`guest firmware ${firmware.path}, kernel ${kernel}, initrd ${initrd}`);
+    const { boot } = launch;
+    note(`guest firmware ${firmware.path}, kernel ${boot.kernel}, initrd ${boot.initrd}`);
     const digest = await measuredBootDigest(host, firmware, boot);
-    const launchHashed = (role: string) =>
-      launchAttestedOrFail(launcher, platform, 'sev', role, { loader: firmware.path, boot, isBootMeasured });
+    const launchHashed = (role: string, other: MeasurableBoot = boot) =>
+      launchAttestedOrFail(launcher, platform, 'sev', role, {
+        ...launch,
+        boot: other,
+        loader: firmware.path,
+        isBootMeasured: true,
+      });
 
     const right = await step('launch a guest with measured hashes', () => launchHashed('right'));
     const [unhashed] = await expectedDigests(host, 'sev', firmware.image);
@@ -87,29 +90,29 @@ scenario(
         'guest firmware alone': unhashed !== undefined && isMeasured(right, unhashed),
       },
     });
-    if (host.kind === 'real') {
-      for (const id of BOOT_CHECKS) skipCheck(id, WHY_NO_BOOT);
-      await right.guest.stop();
-      return;
-    }
 
     await step('let it boot', async () => {
-      const { hasBooted, console } = await bootAndWatch(right.guest);
+      const { hasBooted, console } = await bootAndWatch(context, right.guest);
       check('right-files-boot', { expected: true, actual: hasBooted });
       evidence.attach('console.txt', console);
       await right.guest.stop();
     });
     for (const blob of SWAPS)
       await step(`swap the ${blob} after it was measured`, async () => {
-        const guest = await launchHashed(blob);
+        const own = blob === 'initrd' ? await withOwnInitrd(context, boot) : boot;
+        const { guest } = await launchHashed(blob, own);
         const content = new TextEncoder().encode(`console=ttyS0 sevh.canary=${token} swapped ${blob}\0`);
-        const refused = await swapBlob(host, guest.guest, blob, content);
+        const refused = await swapBlob(host, guest, blob, { content, initrd: own.initrd });
         if (refused !== undefined) skipCheck(`swapped-${blob}-stops`, refused.outOfReach);
-        else await checkStopped(context, `swapped-${blob}-stops`, guest.guest);
-        await guest.guest.stop();
+        else await checkStopped(context, `swapped-${blob}-stops`, guest);
+        await guest.stop();
       });
     await step('boot a kernel without hashes under the same guest firmware', async () => {
-      const guest = await launcher.launchOrFail('sev', 'unhashed', { loader: firmware.path, boot, isPaused: true });
+      const guest = await launcher.launchOrFail('sev', 'unhashed', {
+        ...launch,
+        loader: firmware.path,
+        isPaused: true,
+      });
       await checkStopped(context, 'unhashed-boot-stops', guest);
       await guest.stop();
     });
@@ -119,14 +122,9 @@ scenario(
   },
 );
 
-const WHY_NO_BOOT = 'no guest of ours boots on a real host yet, and a stock QEMU hands out the bytes that it hashed';
-
-async function checkStopped(
-  { check, evidence }: ScenarioContext,
-  id: string,
-  guest: Parameters<typeof bootAndWatch>[0],
-): Promise<void> {
-  const { hasBooted, stopped, console } = await bootAndWatch(guest);
+async function checkStopped(context: ScenarioContext, id: string, guest: PausedGuest): Promise<void> {
+  const { check, evidence } = context;
+  const { hasBooted, stopped, console } = await bootAndWatch(context, guest);
   check(id, {
     expected: 'stopped',
     actual: hasBooted ? 'booted' : 'stopped',
@@ -137,11 +135,12 @@ async function checkStopped(
 
 /** The swapped command line is the only one that asks for a canary: one that is reported shows that the swap went through. */
 async function checkControl(
-  { host, facts, check, skipCheck, note }: ScenarioContext,
+  context: ScenarioContext,
   launcher: GuestLauncher,
   platform: Awaited<ReturnType<typeof readPlatform>>,
-  boot: DirectBoot,
+  boot: MeasurableBoot,
 ): Promise<void> {
+  const { host, facts, check, skipCheck, note } = context;
   const id = 'unmeasured-swap-goes-through';
   if (facts.loaders.length === 0)
     return skipCheck(id, 'libvirt offers no other guest firmware than the one with hashes');
@@ -149,11 +148,15 @@ async function checkControl(
   const guest = await launchAttestedOrFail(launcher, platform, 'sev', 'control', {
     boot: { ...boot, cmdline: 'console=ttyS0' },
   });
-  const refused = await swapBlob(host, guest.guest, 'cmdline', new TextEncoder().encode(`${boot.cmdline}\0`));
-  if (refused !== undefined) return skipCheck(id, refused.outOfReach);
+  const content = new TextEncoder().encode(`${boot.cmdline}\0`);
+  const refused = await swapBlob(host, guest.guest, 'cmdline', { content, initrd: boot.initrd });
+  if (refused !== undefined) {
+    await guest.guest.stop();
+    return skipCheck(id, refused.outOfReach);
+  }
   note(`control under ${path}`);
   const digests = await expectedDigests(host, 'sev', image);
-  const { hasCanary } = await bootAndWatch(guest.guest);
+  const { hasCanary } = await bootAndWatch(context, guest.guest);
   check(id, {
     expected: { measurement: 'verifies', 'swapped command line': 'in effect' },
     actual: {

@@ -4,14 +4,17 @@ import {
   type KernelHashes,
   type LaunchDigest,
 } from '../../attestation/index.ts';
+import { toBase64 } from '../../core/bytes.ts';
+import { isSevHarnessError } from '../../core/errors.ts';
 import { harnessError } from '../errors.ts';
+import type { ScenarioContext } from '../fixtures/scenario.ts';
 import { sha256OfFile } from '../host/files.ts';
 import type { Host } from '../host/host.ts';
 import type { GuestFirmwareImage } from '../host/measured-boot.ts';
 import { findQemu } from '../host/qemu-process.ts';
-import { parseConsoleLine } from './console/events.ts';
-import { readConsole } from './console-lines.ts';
-import type { LiveGuest } from './running.ts';
+import { type AgentRequest, agentLaunch, type ImageContext } from './boot.ts';
+import { GuestConsole } from './console/follow.ts';
+import type { LaunchContext, LaunchOptions, LiveGuest, PausedGuest } from './running.ts';
 import type { GuestSpec } from './spec.ts';
 
 /** What QEMU is to boot directly: paths on the host, and a command line. */
@@ -20,7 +23,6 @@ export type DirectBoot = NonNullable<GuestSpec['boot']>;
 export type BootBlob = 'kernel' | 'initrd' | 'cmdline';
 
 const BOOT_FOLDER = '/boot';
-const CONSOLE_SILENCE_MS = 2000;
 const EMULATED_SUCCESS = 0;
 
 /** Kernels and initrds in the host's own /boot, by path, or why they cannot be told. */
@@ -72,26 +74,84 @@ async function digestOf(host: Host, path: string): Promise<Uint8Array> {
   });
 }
 
+/** Whether a swap went through, or why it is out of our reach. */
+export type Swap = { readonly outOfReach: string } | undefined;
+
 /**
- * What the owner of a host can do with a debugger: changes, in the memory of a guest's QEMU, what it measured the hash of
- * and what the guest firmware has not fetched yet. Returns the reason when that is out of our reach.
+ * What the owner of a host can do: changes what a guest's QEMU measured the hash of and what the guest firmware has not
+ * fetched yet. In an emulated QEMU all of it, as with a debugger. A stock QEMU has read kernel and command line into its own
+ * memory, but the initrd it has mapped (`x86_load_linux` of QEMU, MAP_PRIVATE): what is written into that file shows.
+ *
+ * On a real host `initrd` must be a file of its own for this guest, see `withOwnInitrd`.
  */
 export async function swapBlob(
   host: Host,
   { name }: LiveGuest,
   blob: BootBlob,
-  content: Uint8Array,
-): Promise<{ readonly outOfReach: string } | undefined> {
-  if (host.kind === 'real')
-    return { outOfReach: 'a stock QEMU hands out the very bytes that it hashed, and the harness changes no QEMU' };
+  { content, initrd }: { readonly content: Uint8Array; readonly initrd: string },
+): Promise<Swap> {
+  if (host.kind === 'real') return blob === 'initrd' ? overwrite(host, initrd, content) : IN_MEMORY;
   const found = await findQemu(host, name);
   if ('outOfReach' in found) return found;
   const { errno } = await host.connection.callEmulator('swapBlob', { pid: found.pid, blob, content });
   return errno === EMULATED_SUCCESS ? undefined : { outOfReach: `the emulated QEMU refused with errno ${errno}` };
 }
 
+const IN_MEMORY = {
+  outOfReach:
+    'a stock QEMU has read it into its own memory before it hashed it, and the harness changes no QEMU (an initrd it maps, and that is swapped)',
+};
+
+async function overwrite({ shell }: Host, file: string, content: Uint8Array): Promise<Swap> {
+  const script = 'echo "$1" | base64 -d | dd of="$2" conv=notrunc status=none';
+  const reading = await shell.run(['sh', '-c', script, 'sh', toBase64(content), file]);
+  if (reading.outcome === 'read') return undefined;
+  return { outOfReach: `cannot write into ${file}: ${reading.outcome === 'absent' ? 'no shell' : reading.because}` };
+}
+
+/**
+ * The same boot with an initrd that nobody else uses, so that it can be swapped: a copy beside it on a real host, which the
+ * scenario's cleanup removes. Throws `BOOT_FILE_UNREADABLE`.
+ */
+export async function withOwnInitrd(
+  { host, settings, cleanup }: Pick<LaunchContext, 'host' | 'settings' | 'cleanup'>,
+  boot: MeasurableBoot,
+): Promise<MeasurableBoot> {
+  if (host.kind === 'emulated') return boot;
+  const initrd = `${boot.initrd}.${settings.owner.runId}`;
+  cleanup.push(`remove ${initrd}`, async () => {
+    await host.shell.run(['rm', '-f', '--', initrd]);
+  });
+  const reading = await host.shell.run(['cp', '--', boot.initrd, initrd]);
+  if (reading.outcome === 'read') return { ...boot, initrd };
+  const why = reading.outcome === 'absent' ? 'the host has no cp' : reading.because;
+  throw harnessError('BOOT_FILE_UNREADABLE', `cannot copy ${boot.initrd} on the host: ${why}`);
+}
+
+/** A kernel, an initrd and a command line, each of which can be measured. */
+export type MeasurableBoot = Required<DirectBoot>;
+
+/**
+ * What a guest boots whose agent is asked for this, all of it in files: our image on a real host; on an emulated one, which
+ * has whatever kernel a guest names, files of its /boot. Throws what `agentLaunch` throws.
+ */
+export async function measurableLaunch(
+  context: ImageContext & { readonly host: Host },
+  request: AgentRequest,
+): Promise<(Pick<LaunchOptions, 'virtio'> & { readonly boot: MeasurableBoot }) | { readonly because: string }> {
+  const { boot, ...rest } = await agentLaunch(context, request);
+  const cmdline = boot?.cmdline ?? '';
+  if (boot?.initrd !== undefined) return { ...rest, boot: { kernel: boot.kernel, initrd: boot.initrd, cmdline } };
+  const files = await findBootFiles(context.host);
+  if ('because' in files) return files;
+  return { ...rest, boot: { kernel: files.kernels[0] ?? '', initrd: files.initrds[0] ?? '', cmdline } };
+}
+
 /** Words of OVMF's verifier when it stops a boot. */
 const STOPPED = /Hash comparison failed for "\w+"|no hashes table discoverd/;
+/** A RELEASE build of OVMF stops in silence. */
+const BOOT_TIMEOUT_MS = { emulated: 2000, real: 120_000 };
+const NOT_BOOTED = ['GUEST_BOOT_FAILED', 'GUEST_CONSOLE_TIMEOUT', 'GUEST_CONSOLE_ENDED'];
 
 export interface BootOutcome {
   /** The guest's own system runs. */
@@ -104,23 +164,21 @@ export interface BootOutcome {
 }
 
 /** Lets a paused guest run and tells from its console how far it came. */
-export async function bootAndWatch(guest: LiveGuest): Promise<BootOutcome> {
-  await guest.domain.resume();
-  const isOver = (text: string) => eventsOf(text).some(({ event }) => event === 'idle') || STOPPED.test(text);
-  const console = await readConsole(guest, isOver, CONSOLE_SILENCE_MS);
-  const events = eventsOf(console);
+export async function bootAndWatch(
+  { host, signal }: Pick<ScenarioContext, 'host' | 'signal'>,
+  guest: PausedGuest,
+): Promise<BootOutcome> {
+  await using console = await GuestConsole.follow(guest);
+  await guest.resume();
+  try {
+    await console.waitFor('idle', { timeoutMs: BOOT_TIMEOUT_MS[host.kind], signal });
+  } catch (error) {
+    if (!isSevHarnessError(error) || !NOT_BOOTED.includes(error.code)) throw error;
+  }
   return {
-    hasBooted: events.some(({ event }) => event === 'ready'),
-    hasCanary: events.some((one) => one.event === 'canary' && one.privateBytes > 0),
-    stopped: STOPPED.exec(console)?.[0],
-    console,
+    hasBooted: console.all('ready').length > 0,
+    hasCanary: console.all('canary').some(({ privateBytes }) => privateBytes > 0),
+    stopped: STOPPED.exec(console.text)?.[0],
+    console: console.text,
   };
-}
-
-function eventsOf(console: string) {
-  // What is behind the last line break may be half a line yet.
-  return console
-    .split(/\r?\n/)
-    .slice(0, -1)
-    .flatMap((line) => parseConsoleLine(line) ?? []);
 }

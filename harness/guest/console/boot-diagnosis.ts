@@ -62,6 +62,7 @@ export const BOOT_FAILURES: readonly BootFailure[] = [
   {
     id: 'blob-not-measured',
     pattern: /VerifyBlob: (?:Hash comparison failed|Verifier called but no hashes table)/,
+    isFinal: true,
     cause: 'The guest firmware refuses a kernel, initrd or command line that is not the measured one.',
     fix: 'Launch with the files that were measured; the line names the one that differs.',
     example: 'VerifyBlob: Hash comparison failed for "kernel"',
