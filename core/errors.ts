@@ -70,6 +70,11 @@ export function isSevHarnessError(value: unknown, code?: string): value is SevHa
   return value instanceof SevHarnessError && (code === undefined || value.code === code);
 }
 
+/** An error of the operating system, by its name such as `ENOENT`. */
+export function isSystemError(value: unknown, name: string): boolean {
+  return value instanceof Error && (value as NodeJS.ErrnoException).code === name;
+}
+
 /** The text of anything that was thrown, without a stack. */
 export function errorText(value: unknown): string {
   return value instanceof Error ? value.message : String(value);

@@ -88,9 +88,14 @@ describe.skipIf(uri === undefined)('guests of ours on a real host', { timeout: 3
     expect(await ownFilesLeft()).toEqual([]);
   });
 
-  it('whose kernel is none fail with what their firmware says, within seconds', async () => {
-    const noKernel = { boot: { kernel: '/usr/share/OVMF/OVMF_VARS_4M.fd', cmdline: '' }, memoryMiB: MEMORY_MIB };
-    const paused = await launcher().launchOrFail('plain', 'no-kernel', { ...noKernel, isPaused: true });
+  it('with variables of their own, whose kernel is none, fail with what their firmware says, and their variables go with them', async () => {
+    const defined = await launcher().defineGuest('plain', 'no-kernel', {
+      boot: { kernel: '/usr/share/OVMF/OVMF_VARS_4M.fd', cmdline: '' },
+      memoryMiB: MEMORY_MIB,
+      firmware: 'nvram',
+    });
+    const paused = await defined.startPaused();
+    expect((await ownFilesLeft()).filter((file) => /_VARS.*\.fd$/.test(file))).toHaveLength(1);
     await using console = await GuestConsole.follow(paused);
     await paused.resume();
     await expect(console.waitFor('ready', BOOT)).rejects.toMatchObject({
@@ -100,6 +105,8 @@ describe.skipIf(uri === undefined)('guests of ours on a real host', { timeout: 3
       ),
     });
     await paused.stop();
+    await defined.undefine();
+    expect(await ownFilesLeft()).toEqual([]);
   });
 
   /** Files that libvirt and QEMU keep under the names of our guests: NVRAM, pid files, monitors; logs stay. */

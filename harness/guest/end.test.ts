@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { CleanupStack } from '../../core/cleanup.ts';
 import { readSevFacts } from '../host/facts.ts';
 import { type Host, openHost } from '../host/host.ts';
@@ -45,6 +45,29 @@ describe('cleaning up', () => {
         ),
       ),
     ]);
+  });
+
+  it('says that it cannot tell how a guest ended whose log nobody may read, and goes on', async () => {
+    const guest = await launcher.launchOrFail('sev', 'one');
+    await killFromOutside(guest.name);
+    const denied = { outcome: 'unreadable', because: 'EACCES: permission denied' } as const;
+    vi.spyOn(host.shell, 'readFile').mockResolvedValue(denied);
+    expect(await cleanup.run()).toEqual([]);
+    expect(notes).toEqual([
+      expect.stringMatching(/ was gone before it was stopped\. .*one-1\.log: EACCES: permission denied\. .*OOM killer/),
+    ]);
+  });
+
+  it('finds a guest gone that goes while it is looked for, and has nothing left behind', async () => {
+    const guest = await launcher.launchOrFail('sev', 'one');
+    const lookup = host.connection.lookupByName.bind(host.connection);
+    vi.spyOn(host.connection, 'lookupByName').mockImplementation(async (name) => {
+      const domain = await lookup(name);
+      await killFromOutside(name);
+      return domain;
+    });
+    expect(await cleanup.run()).toEqual([]);
+    expect(notes).toEqual([expect.stringContaining(`guest ${guest.name} ended, and nobody asked it to`)]);
   });
 
   it('says nothing of guests that were stopped, destroyed, killed by the scenario, or still ran', async () => {

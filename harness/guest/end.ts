@@ -9,11 +9,13 @@ const CRASHED = /shutting down, reason=crashed/;
 
 /**
  * Why a guest is gone that nobody ended: libvirt's log of it, with what the kernel says of killed QEMUs. Undefined when it
- * ended as guests do, or when the log cannot be read.
+ * ended as guests do.
  */
 export async function explainEnd(host: Host, name: string): Promise<string | undefined> {
   const log = await guestLog(host, name);
-  if (log === undefined || !CRASHED.test(log.text)) return undefined;
+  if (!('text' in log))
+    return `guest ${name} was gone before it was stopped. Whether it was killed cannot be told from here: ${log.because}. On the host, libvirt's log of it says how it ended, and the kernel log what the OOM killer killed.`;
+  if (!CRASHED.test(log.text)) return undefined;
   const evidence = [log, { name: 'dmesg', text: await killedQemus(host) }];
   const causes = diagnose(evidence)
     .findings.filter((finding) => finding.kind === 'cause')
@@ -21,12 +23,13 @@ export async function explainEnd(host: Host, name: string): Promise<string | und
   return `guest ${name} ended, and nobody asked it to. ${causes.join(' ')}`;
 }
 
-async function guestLog(host: Host, name: string): Promise<{ name: string; text: string } | undefined> {
+async function guestLog(host: Host, name: string): Promise<{ name: string; text: string } | { because: string }> {
   const isSession = parseLibvirtUri(host.connection.uri).session;
   const folder = isSession ? await host.shell.run(['sh', '-c', SESSION_LOGS]) : undefined;
   const path = `${folder?.outcome === 'read' ? Buffer.from(folder.bytes).toString().trim() : SYSTEM_LOGS}/${name}.log`;
   const reading = await host.shell.readFile(path);
-  return reading.outcome === 'read' ? { name: path, text: Buffer.from(reading.bytes).toString() } : undefined;
+  if (reading.outcome === 'read') return { name: path, text: Buffer.from(reading.bytes).toString() };
+  return { because: reading.outcome === 'absent' ? `${path} does not exist` : `${path}: ${reading.because}` };
 }
 
 /** The kernel's log is that of the whole machine: only its lines about QEMUs that it ended. */

@@ -3,7 +3,13 @@ import { harnessError } from '../errors.ts';
 import type { ScenarioContext } from '../fixtures/scenario.ts';
 import { onLiveConnection } from '../host/live-connection.ts';
 import { type Refusal, refusalOf } from '../host/refusal.ts';
-import { type Domain, isNoDomain, isRemoteError, type LibvirtConnection } from '../libvirt/index.ts';
+import {
+  type Domain,
+  isNoDomain,
+  isOperationInvalid,
+  isRemoteError,
+  type LibvirtConnection,
+} from '../libvirt/index.ts';
 import { explainEnd } from './end.ts';
 import {
   type DefinedGuest,
@@ -184,8 +190,8 @@ export class GuestLauncher {
   #destroyQuietly(name: string): Promise<void> {
     return onLiveConnection(this.#context.host, async (connection) => {
       const domain = await lookup(connection, name);
-      if (domain !== undefined && (await domain.isActive())) await domain.destroy();
-      else if (this.#bars.has(name)) await this.#noteUnaskedEnd(name);
+      if (domain !== undefined && (await endNow(domain))) return;
+      if (this.#bars.has(name)) await this.#noteUnaskedEnd(name);
     });
   }
 
@@ -198,9 +204,21 @@ export class GuestLauncher {
     return onLiveConnection(this.#context.host, async (connection) => {
       const domain = await lookup(connection, name);
       if (domain === undefined) return;
-      if (await domain.isActive()) await domain.destroy();
+      await endNow(domain);
       await domain.undefine({ nvram: true });
     });
+  }
+}
+
+/** Whether it was there to be ended: a guest may go while it is looked for. */
+async function endNow(domain: Domain): Promise<boolean> {
+  try {
+    if (!(await domain.isActive())) return false;
+    await domain.destroy();
+    return true;
+  } catch (error) {
+    if (isNoDomain(error) || isOperationInvalid(error)) return false;
+    throw error;
   }
 }
 

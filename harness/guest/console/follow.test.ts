@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { libvirtError } from '../../libvirt/errors.ts';
 import { type ConsoleSource, GuestConsole } from './follow.ts';
 
 /** A console that prints what the test says, and remembers what is typed. */
@@ -122,7 +123,24 @@ describe('waiting for an event', () => {
     await expect(console.waitFor('ready', PATIENCE)).rejects.toMatchObject({ code: 'GUEST_CONSOLE_ENDED' });
   });
 
-  it('ends at once when the connection breaks, and keeps why', async () => {
+  it('of a guest that ends in silence says where to look, and nothing of how it boots', async () => {
+    const { terminal, console } = await follow();
+    terminal.end();
+    await expect(console.waitFor('ready', PATIENCE)).rejects.toMatchObject({
+      code: 'GUEST_CONSOLE_ENDED',
+      message: 'the console of guest g ended; it printed nothing',
+      hint: expect.stringContaining('OOM killer'),
+    });
+  });
+
+  it('is an error of the host, not of the guest, when libvirt is gone', async () => {
+    const { terminal, console } = await follow();
+    const lost = libvirtError('LIBVIRT_CONNECTION_LOST', 'libvirt closed the connection');
+    terminal.end(lost);
+    await expect(console.waitFor('ready', PATIENCE)).rejects.toBe(lost);
+  });
+
+  it('ends at once when the stream breaks, and keeps why', async () => {
     const { terminal, console } = await follow();
     const broken = new Error('host gone');
     terminal.end(broken);

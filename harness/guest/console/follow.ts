@@ -1,4 +1,4 @@
-import { errorText } from '../../../core/errors.ts';
+import { errorText, isSevHarnessError } from '../../../core/errors.ts';
 import { guestError } from '../errors.ts';
 import { diagnoseBoot, printable } from './boot-diagnosis.ts';
 import { type GuestEvent, type GuestEventName, type GuestEventOf, parseConsoleLine } from './events.ts';
@@ -23,6 +23,8 @@ interface Waiter {
 const TEXT_MAX = 1024 * 1024;
 const SHOWN_MAX = 200;
 const TAIL_MAX = 4000;
+const ENDED_HINT =
+  "Its QEMU ended or was killed: see libvirt's log of the guest on the host, and the kernel log there for the OOM killer.";
 
 /** What a guest prints on its first serial port, from the moment of `follow` on, as text and as the agent's events. */
 export class GuestConsole implements AsyncDisposable {
@@ -70,7 +72,7 @@ export class GuestConsole implements AsyncDisposable {
    * The first event of one of these names, printed already or to come.
    *
    * Throws `GUEST_CONSOLE_TIMEOUT` and `GUEST_CONSOLE_ENDED` with what was printed last, `GUEST_BOOT_FAILED` as soon as the
-   * console shows that nothing will come any more, `CONSOLE_LINE_MALFORMED`, and the signal's reason.
+   * console shows that nothing will come any more, `LIBVIRT_CONNECTION_LOST`, `CONSOLE_LINE_MALFORMED`, and the signal's reason.
    */
   waitFor<N extends GuestEventName>(names: N | readonly N[], options: WaitOptions): Promise<GuestEventOf<N>> {
     return this.#waitFrom(0, listOf(names), options);
@@ -128,7 +130,9 @@ export class GuestConsole implements AsyncDisposable {
       for await (const chunk of this.#source) this.#print(decoder.decode(chunk, { stream: true }));
       this.#fail(this.#ended(''));
     } catch (error) {
-      this.#fail(this.#ended(` (${errorText(error)})`, error));
+      // A host that is gone says nothing about its guest.
+      const isHostGone = isSevHarnessError(error, 'LIBVIRT_CONNECTION_LOST');
+      this.#fail(isHostGone ? error : this.#ended(` (${errorText(error)})`, error));
     }
   }
 
@@ -184,8 +188,14 @@ export class GuestConsole implements AsyncDisposable {
   }
 
   #withDiagnosis(code: 'GUEST_CONSOLE_TIMEOUT' | 'GUEST_CONSOLE_ENDED', message: string, cause?: unknown) {
-    const diagnosis = diagnoseBoot(this.#text);
-    const extras = { ...(cause === undefined ? {} : { cause }), details: { console: this.#text.slice(-TAIL_MAX) } };
+    const isEnd = code === 'GUEST_CONSOLE_ENDED';
+    // Silence has its causes while a guest runs; of one that ended it tells nothing.
+    const diagnosis = isEnd && this.#text === '' ? undefined : diagnoseBoot(this.#text);
+    const extras = {
+      ...(cause === undefined ? {} : { cause }),
+      ...(isEnd ? { hint: ENDED_HINT } : {}),
+      details: { console: this.#text.slice(-TAIL_MAX) },
+    };
     // A guest that told that it is ready has booted, whatever else it lacks.
     if (diagnosis === undefined || this.#events.length > 0) return guestError(code, message, extras);
     return guestError(code, `${message}. ${diagnosis.cause}`, { ...extras, hint: diagnosis.fix });

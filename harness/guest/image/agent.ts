@@ -1,6 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { guestError } from '../errors.ts';
 import { runTool } from './tools.ts';
@@ -34,25 +33,21 @@ export async function compilerVersion(): Promise<string> {
   return Buffer.from(stdout).toString().split('\n')[0] ?? '';
 }
 
-/** Compiles the agent with this machine's C compiler. Throws `GUEST_IMAGE_TOOL` and `GUEST_IMAGE_BUILD`. */
-export async function compileAgent({ folder, files }: AgentSource): Promise<Uint8Array> {
+/** Compiles the agent in a folder, with this machine's C compiler. Throws `GUEST_IMAGE_TOOL` and `GUEST_IMAGE_BUILD`. */
+export async function compileAgent({ folder, files }: AgentSource, place: string): Promise<Uint8Array> {
   const sources = files.flatMap(({ name }) => (name.endsWith('.c') ? [path.join(folder, name)] : []));
-  const place = await mkdtemp(path.join(tmpdir(), 'sevh-agent-'));
-  try {
-    const output = path.join(place, 'agent');
-    const result = await runTool(COMPILER, 'gcc libc6-dev', [...FLAGS, '-o', output, ...sources]);
-    if (result.exitCode !== 0) {
-      throw guestError(
-        'GUEST_IMAGE_BUILD',
-        `${COMPILER} does not compile the guest agent: ${result.because.split('\n')[0]}`,
-        {
-          details: { output: result.because },
-          hint: 'A static C library is needed. On Debian: apt-get install libc6-dev',
-        },
-      );
-    }
-    return new Uint8Array(await readFile(output));
-  } finally {
-    await rm(place, { recursive: true, force: true });
+  const output = path.join(place, 'agent');
+  // What the compiler itself writes in between shall go with the folder too.
+  const result = await runTool(COMPILER, 'gcc libc6-dev', [...FLAGS, '-o', output, ...sources], { TMPDIR: place });
+  if (result.exitCode !== 0) {
+    throw guestError(
+      'GUEST_IMAGE_BUILD',
+      `${COMPILER} does not compile the guest agent: ${result.because.split('\n')[0]}`,
+      {
+        details: { output: result.because },
+        hint: 'A static C library is needed. On Debian: apt-get install libc6-dev',
+      },
+    );
   }
+  return new Uint8Array(await readFile(output));
 }

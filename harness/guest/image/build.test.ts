@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { currentOwner } from '../ownership.ts';
 import { readAgentSource } from './agent.ts';
 import { buildInitrd, prepareImage } from './build.ts';
 import { testKernel, testModule } from './testing/files.ts';
@@ -99,6 +100,45 @@ describe.skipIf(!hasTools)('a guest image', () => {
     await prepareImage({ kernel: path.join(root, 'boot/vmlinuz'), folder });
     const [digest = ''] = await readdir(folder);
     expect((await readdir(path.join(folder, digest))).toSorted()).toEqual(['disk.raw', 'initrd.gz', 'vmlinuz-1.2.3']);
+  });
+});
+
+describe('what a build leaves', () => {
+  it('is nothing when it fails', async () => {
+    const kernel = await putKernel(root);
+    const folder = path.join(root, 'images');
+    const { initrd } = await prepareImage({ kernel, folder });
+    await rm(path.dirname(initrd), { recursive: true });
+    // A file where the finished image is to stand, which no folder can take the place of.
+    await writeFile(path.dirname(initrd), '');
+    await expect(prepareImage({ kernel, folder })).rejects.toMatchObject({ code: 'GUEST_IMAGE_FOLDER' });
+    expect(await readdir(folder)).toEqual([path.basename(path.dirname(initrd))]);
+  });
+
+  it('is removed by the next build when it was killed, and stays while it is alive or says nothing', async () => {
+    const folder = path.join(root, 'images');
+    const place = async (name: string, owner: object | undefined) => {
+      await mkdir(path.join(folder, name), { recursive: true });
+      if (owner !== undefined) await writeFile(path.join(folder, name, 'owner.json'), JSON.stringify(owner));
+    };
+    const alive = currentOwner('');
+    await place('unfinished-dead', { ...alive, startTicks: '1' });
+    await place('unfinished-alive', alive);
+    await place('unfinished-elsewhere', { ...alive, place: 'another boot' });
+    await place('unfinished-new', undefined);
+    const { initrd } = await prepareImage({ kernel: await putKernel(root), folder });
+    expect((await readdir(folder)).toSorted()).toEqual(
+      [path.basename(path.dirname(initrd)), 'unfinished-alive', 'unfinished-elsewhere', 'unfinished-new'].toSorted(),
+    );
+  });
+
+  it('is made whole again when a file was taken out of it', async () => {
+    const kernel = await putKernel(root);
+    const image = await prepareImage({ kernel, folder: path.join(root, 'images') });
+    const whole = await readFile(image.initrd);
+    await rm(image.initrd);
+    expect(await prepareImage({ kernel, folder: path.join(root, 'images') })).toEqual(image);
+    expect((await readFile(image.initrd)).equals(whole)).toBe(true);
   });
 });
 

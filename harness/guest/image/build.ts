@@ -1,15 +1,16 @@
 import { createHash } from 'node:crypto';
-import { lstat, mkdir, readFile, rename, stat, truncate, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { errorText } from '../../../core/errors.ts';
+import { errorText, isSystemError } from '../../../core/errors.ts';
 import { guestError } from '../errors.ts';
 import { type AgentSource, compileAgent, compilerVersion, readAgentSource } from './agent.ts';
 import { type CpioEntry, writeCpio } from './cpio.ts';
 import { findKernel } from './kernel.ts';
 import { type KernelModule, readModules } from './modules.ts';
 import { missingTool } from './tools.ts';
+import { openWorkplace, sweepWorkplaces } from './workplace.ts';
 
 /** Files on this machine that a guest boots directly. */
 export interface GuestImage {
@@ -58,7 +59,8 @@ export async function prepareImage(options: ImageOptions = {}): Promise<GuestIma
     ...source.files.map(({ name, bytes }) => [name, bytes] as const),
     ...modules.map(({ name, bytes }) => [name, bytes] as const),
   ]);
-  const folder = path.join(await ownFolder(options.folder), digestHex.slice(0, 16));
+  const images = await ownFolder(options.folder);
+  const folder = path.join(images, digestHex.slice(0, 16));
   const image = {
     kernel: path.join(folder, `vmlinuz-${kernel.version}`),
     initrd: path.join(folder, 'initrd.gz'),
@@ -66,17 +68,14 @@ export async function prepareImage(options: ImageOptions = {}): Promise<GuestIma
     kernelVersion: kernel.version,
     digestHex,
   };
-  // Written last, so that its presence says that all are whole.
   if (await isFile(image.initrd)) return image;
-  const initrd = buildInitrd({ agent: await compileAgent(source), source, busybox, modules });
+  await sweepWorkplaces(images);
+  const place = await inFolder(images, openWorkplace(images));
   try {
-    await mkdir(folder, { recursive: true, mode: 0o755 });
-    await writeWhole(image.kernel, kernel.bytes);
-    await writeFile(image.disk, '', { mode: 0o644 });
-    await truncate(image.disk, DISK_BYTES);
-    await writeWhole(image.initrd, initrd);
-  } catch (error) {
-    throw folderError(folder, errorText(error), error);
+    const initrd = buildInitrd({ agent: await compileAgent(source, place), source, busybox, modules });
+    await inFolder(images, putImage(image, { kernel: kernel.bytes, initrd }, path.join(place, 'image')));
+  } finally {
+    await rm(place, { recursive: true, force: true });
   }
   return image;
 }
@@ -126,9 +125,14 @@ function digestOf(inputs: readonly (readonly [string, string | Uint8Array])[]): 
   return hash.digest('hex');
 }
 
+/** Where images are kept when nobody names another place. */
+export function imagesFolder(): string {
+  return path.join('/var/tmp', `sev-harness-${userInfo().uid}`);
+}
+
 /** In a folder that everybody can write to, somebody else may have made ours. */
 async function ownFolder(given: string | undefined): Promise<string> {
-  const folder = given ?? path.join('/var/tmp', `sev-harness-${userInfo().uid}`);
+  const folder = given ?? imagesFolder();
   try {
     await mkdir(folder, { recursive: true, mode: 0o755 });
     const found = await lstat(folder);
@@ -151,9 +155,35 @@ async function isFile(file: string): Promise<boolean> {
   return (await stat(file).catch(() => undefined))?.isFile() === true;
 }
 
-/** Two runs may build the same image at the same time: each moves a whole file into place. */
-async function writeWhole(file: string, bytes: Uint8Array): Promise<void> {
-  const unfinished = `${file}.${process.pid}`;
-  await writeFile(unfinished, bytes, { mode: 0o644 });
-  await rename(unfinished, file);
+/** Two runs may build the same image at the same time: each moves a whole folder into place. */
+async function putImage(
+  image: GuestImage,
+  { kernel, initrd }: { readonly kernel: Uint8Array; readonly initrd: Uint8Array },
+  unfinished: string,
+): Promise<void> {
+  await mkdir(unfinished, { mode: 0o755 });
+  const put = (file: string, bytes: Uint8Array | string) =>
+    writeFile(path.join(unfinished, path.basename(file)), bytes, { mode: 0o644 });
+  await put(image.kernel, kernel);
+  await put(image.disk, '');
+  await truncate(path.join(unfinished, path.basename(image.disk)), DISK_BYTES);
+  await put(image.initrd, initrd);
+  const folder = path.dirname(image.initrd);
+  try {
+    await rename(unfinished, folder);
+  } catch (error) {
+    // The other run was first, or somebody took files out of the folder.
+    if (await isFile(image.initrd)) return;
+    if (!isSystemError(error, 'ENOTEMPTY') && !isSystemError(error, 'EEXIST')) throw error;
+    await rm(folder, { recursive: true });
+    await rename(unfinished, folder);
+  }
+}
+
+async function inFolder<T>(folder: string, action: Promise<T>): Promise<T> {
+  try {
+    return await action;
+  } catch (error) {
+    throw folderError(folder, errorText(error), error);
+  }
 }

@@ -41,6 +41,7 @@ describe('the kernel for guests', () => {
       code: 'GUEST_KERNEL_MISSING',
       kind: 'environment',
       message: expect.stringContaining(`cannot read kernel ${file}: ENOENT`),
+      hint: expect.stringMatching(/^Name a kernel of this machine/),
     });
   });
 });

@@ -1,7 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { release } from 'node:os';
 import path from 'node:path';
-import { errorText } from '../../../core/errors.ts';
+import { errorText, isSystemError } from '../../../core/errors.ts';
 import { guestError } from '../errors.ts';
 
 /** A kernel of this machine that guests can boot. */
@@ -30,7 +30,9 @@ export async function findKernel(given: string | undefined): Promise<Kernel> {
     bytes = new Uint8Array(await readFile(file));
   } catch (error) {
     throw guestError('GUEST_KERNEL_MISSING', `cannot read kernel ${file}: ${errorText(error)}`, {
-      hint: 'Kernels are often readable for root only: sudo chmod a+r, or name another with --kernel.',
+      hint: isSystemError(error, 'ENOENT')
+        ? 'Name a kernel of this machine with --kernel FILE; without it the one that this machine runs is taken.'
+        : 'Kernels are often readable for root only: sudo chmod a+r, or name another with --kernel.',
       cause: error,
     });
   }

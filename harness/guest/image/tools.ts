@@ -9,13 +9,18 @@ export interface ToolResult {
 }
 
 /** Runs a program of this machine. Throws `GUEST_IMAGE_TOOL`, naming the Debian package, when it is not installed. */
-export async function runTool(program: string, debianPackage: string, args: readonly string[]): Promise<ToolResult> {
+export async function runTool(
+  program: string,
+  debianPackage: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<ToolResult> {
   const result = await execa(program, args, {
     encoding: 'buffer',
     reject: false,
     stdin: 'ignore',
     maxBuffer: 256 * 1024 * 1024,
-    env: { LC_ALL: 'C' },
+    env: { LC_ALL: 'C', ...env },
   });
   if (result.code === 'ENOENT') throw missingTool(program, debianPackage);
   const stderr = Buffer.from(result.stderr ?? [])
