@@ -1,20 +1,25 @@
 #!/usr/bin/env node
-// What looking through a guest's memory costs: beside `cat FILE >/dev/null` on the same bytes, in turns, the best of each; and how much
-// the process grows from 256 MiB to 8 GiB. Prints ratios: absolute speeds belong to the machine. Run `npm run build` first.
+// What looking through a guest's memory costs, beside programs that read the same bytes and throw them away: `cat FILE >/dev/null` for
+// files that are in the page cache, `dd` for /proc/PID/mem of another process. In turns, medians of several rounds; and how much the
+// process grows from 256 MiB to 8 GiB. Prints ratios: absolute speeds belong to the machine. Run `npm run build` first.
 //
-// Files: 1 GiB of random bytes (no two pages equal, as ciphertext) that is in the page cache, and sparse files (holes, which read as
-// zeros, as a guest's untouched memory) for the sizes that no test machine has to spare. Random memory of 8 GiB is 8 times the same 1 GiB.
-import { spawnSync } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, truncateSync, writeSync } from 'node:fs';
-import { availableParallelism, tmpdir } from 'node:os';
+// The time of a scan begins when Node runs and includes the start of its threads; that of cat and dd includes their start.
+//
+// Files: 1 GiB of random bytes (no two pages equal, as ciphertext) and sparse files (holes, which read as zeros, as a guest's
+// untouched memory) for the sizes that no test machine has to spare. Random memory of 8 GiB is 8 times the same 1 GiB.
+import { spawn, spawnSync } from 'node:child_process';
+import { randomBytes, randomFillSync } from 'node:crypto';
+import { once } from 'node:events';
+import { closeSync, fsyncSync, mkdtempSync, openSync, readFileSync, rmSync, truncateSync, writeSync } from 'node:fs';
+import { availableParallelism, cpus, loadavg, release, tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const MiB = 2 ** 20;
 const GiB = 2 ** 30;
 const RANDOM_BYTES = GiB;
-const ROUNDS = 5;
+const PROCESS_BYTES = 512 * MiB;
+const ROUNDS = 7;
 const SPEED_GOAL = 0.5;
 const GROWTH_GOAL = 1.15;
 const self = fileURLToPath(import.meta.url);
@@ -22,19 +27,32 @@ const self = fileURLToPath(import.meta.url);
 /** @param {string} text */
 const say = (text) => console.log(text);
 
-/** One scan in a process of its own: its time without the start, and its largest resident size. @param {string} file @param {number} bytes @param {number} copies @param {number} threads */
-function scanned(file, bytes, copies, threads) {
-  const words = [self, '--scan', file, String(bytes), String(copies), String(threads)];
+/** @typedef {{ ms: number, cpuMs: number }} Cost */
+
+/** @param {number[]} numbers */
+const median = (numbers) => numbers.toSorted((a, b) => a - b)[numbers.length >> 1] ?? Number.NaN;
+
+const machine = () => {
+  const load = loadavg().map((number) => number.toFixed(1));
+  const model = cpus()[0]?.model.trim();
+  return `${availableParallelism()} x ${model}, Linux ${release()}, Node ${process.version}, load ${load.join(' ')}`;
+};
+
+/** One scan in a process of its own: its time without Node's start, and its largest resident size. @param {string} file @param {number} offset @param {number} bytes @param {number} copies @param {number} threads */
+function scanned(file, offset, bytes, copies, threads) {
+  const words = [self, '--scan', file, ...[offset, bytes, copies, threads].map(String)];
   const { status, stdout, stderr } = spawnSync(process.execPath, words, { encoding: 'utf8' });
   if (status !== 0) throw new Error(`the scan of ${file} ended with ${status}: ${stderr}`);
-  return /** @type {{ ms: number, cpuMs: number, peakKiB: number }} */ (JSON.parse(stdout));
+  return /** @type {Cost & { peakKiB: number }} */ (JSON.parse(stdout));
 }
 
-/** Wall time, and the time on a processor, which other programs of a busy machine change less. @param {string} file */
-function cat(file) {
+/** Wall time, and the time on a processor, which other programs of a busy machine change less. @param {string} command @param {string[]} words */
+function plain(command, words) {
   const started = performance.now();
-  const { status, stdout } = spawnSync('sh', ['-c', 'cat -- "$1" >/dev/null; times', 'sh', file], { encoding: 'utf8' });
-  if (status !== 0) throw new Error(`cat ${file} ended with ${status}`);
+  const { status, stdout, stderr } = spawnSync('sh', ['-c', `${command} >/dev/null; times`, 'sh', ...words], {
+    encoding: 'utf8',
+  });
+  if (status !== 0) throw new Error(`${command} ended with ${status}: ${stderr}`);
   const ms = performance.now() - started;
   // The second line of `times` is for the shell's children: user and system.
   const parts = [...(stdout.split('\n')[1] ?? '').matchAll(/(\d+)m([\d.]+)s/g)];
@@ -42,14 +60,10 @@ function cat(file) {
 }
 
 async function scanHere() {
-  const [file = '', bytes = '', copies = '', threads = ''] = process.argv.slice(3);
+  const [file = '', ...numbers] = process.argv.slice(3);
+  const [fileOffset = 0, size = 0, copies = 0, threads = 0] = numbers.map(Number);
   const { scanMemory } = await import('../dist/harness/guest/memory/scan.js');
-  const size = Number(bytes);
-  const extents = Array.from({ length: Number(copies) }, (_, copy) => ({
-    guestAddress: copy * size,
-    bytes: size,
-    fileOffset: 0,
-  }));
+  const extents = Array.from({ length: copies }, (_, copy) => ({ guestAddress: copy * size, bytes: size, fileOffset }));
   const memory = {
     ranges: extents,
     windowBytes: MiB,
@@ -58,37 +72,60 @@ async function scanHere() {
   };
   const started = performance.now();
   const before = process.cpuUsage();
-  await scanMemory(memory, {
-    token: Buffer.from('sevh bench token, 32 bytes of it'),
-    threads: Number(threads),
-  });
+  await scanMemory(memory, { token: Buffer.from('sevh bench token, 32 bytes of it'), threads });
   const ms = performance.now() - started;
   const { user, system } = process.cpuUsage(before);
   const peakKiB = Number(/VmHWM:\s*(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]);
   console.log(JSON.stringify({ ms, cpuMs: (user + system) / 1000, peakKiB }));
 }
 
-/** @param {string} title @param {string} file @param {number} bytes */
-function compareSpeed(title, file, bytes) {
+/** @param {string} title @param {number} bytes @param {() => Cost} reader @param {(threads: number) => Cost} scan */
+function compareSpeed(title, bytes, reader, scan) {
   const threads = availableParallelism();
-  const runs = Array.from({ length: ROUNDS }, () => ({
-    cat: cat(file),
-    one: scanned(file, bytes, 1, 1),
-    all: scanned(file, bytes, 1, threads),
-  }));
-  const best = (/** @type {'cat' | 'one' | 'all'} */ who, /** @type {'ms' | 'cpuMs'} */ what) =>
-    Math.min(...runs.map((run) => run[who][what]));
+  const runs = Array.from({ length: ROUNDS }, () => ({ reader: reader(), one: scan(1), all: scan(threads) }));
+  const typical = (/** @type {'reader' | 'one' | 'all'} */ who, /** @type {'ms' | 'cpuMs'} */ what) =>
+    median(runs.map((run) => run[who][what]));
   const speed = (/** @type {number} */ ms) => `${(bytes / ms / 1e6).toFixed(1)} GB/s`;
-  const ratio = best('cat', 'ms') / best('all', 'ms');
-  say(
-    `${title}: ${ratio.toFixed(2)} of the speed of cat with ${threads} threads, ${(best('cat', 'ms') / best('one', 'ms')).toFixed(2)} with one`,
-  );
-  say(
-    `  cat ${speed(best('cat', 'ms'))}, scan ${speed(best('all', 'ms'))}, with one thread ${speed(best('one', 'ms'))}`,
-  );
-  const quiet = (best('cat', 'cpuMs') / best('all', 'cpuMs')) * threads;
-  say(`  by processor time, as if ${threads} processors were free: ${quiet.toFixed(2)}`);
+  const ratio = typical('reader', 'ms') / typical('all', 'ms');
+  const ratioOfOne = typical('reader', 'ms') / typical('one', 'ms');
+  const ofProcessor = typical('reader', 'cpuMs') / typical('one', 'cpuMs');
+  const times = /** @type {const} */ (['reader', 'all', 'one']).map((who) => speed(typical(who, 'ms')));
+  say(`${title}: ${ratio.toFixed(2)} with ${threads} threads, ${ratioOfOne.toFixed(2)} with one`);
+  say(`  plain reading ${times[0]}, scan ${times[1]}, with one thread ${times[2]}`);
+  say(`  by processor time, one thread: ${ofProcessor.toFixed(2)}; load ${loadavg()[0]?.toFixed(1)}`);
   return ratio;
+}
+
+/** The memory of a process, by the route that is used on a host. @param {string} title */
+async function compareProcess(title) {
+  const child = spawn(process.execPath, [self, '--hold'], { stdio: ['pipe', 'pipe', 'inherit'] });
+  try {
+    await once(child.stdout, 'data');
+    const maps = readFileSync(`/proc/${child.pid}/maps`, 'utf8').matchAll(/^([0-9a-f]+)-([0-9a-f]+) rw-p/gm);
+    const starts = [...maps].flatMap(([, start = '', end = '']) => {
+      const [from, to] = [Number.parseInt(start, 16), Number.parseInt(end, 16)];
+      return to - from >= PROCESS_BYTES ? [to - PROCESS_BYTES] : [];
+    });
+    const [offset] = starts;
+    if (offset === undefined) throw new Error('the memory of the process that holds it was not found');
+    const file = `/proc/${child.pid}/mem`;
+    const dd = 'dd if="$1" bs=128K iflag=skip_bytes,count_bytes skip="$2" count="$3" status=none';
+    return compareSpeed(
+      title,
+      PROCESS_BYTES,
+      () => plain(dd, [file, String(offset), String(PROCESS_BYTES)]),
+      (threads) => scanned(file, offset, PROCESS_BYTES, 1, threads),
+    );
+  } finally {
+    child.kill();
+  }
+}
+
+function holdHere() {
+  const memory = Buffer.alloc(PROCESS_BYTES);
+  for (let at = 0; at < memory.length; at += 16 * MiB) randomFillSync(memory, at, 16 * MiB);
+  console.log('ready');
+  process.stdin.once('end', () => process.exit(memory[0] === 256 ? 1 : 0)).resume();
 }
 
 function compareSizes(/** @type {string} */ random, /** @type {string} */ folder) {
@@ -98,7 +135,7 @@ function compareSizes(/** @type {string} */ random, /** @type {string} */ folder
     [
       'random',
       (/** @type {number} */ copies) =>
-        copies === 0 ? scanned(random, 256 * MiB, 1, 2) : scanned(random, GiB, copies, 2),
+        copies === 0 ? scanned(random, 0, 256 * MiB, 1, 2) : scanned(random, 0, GiB, copies, 2),
     ],
     [
       'sparse',
@@ -107,7 +144,7 @@ function compareSizes(/** @type {string} */ random, /** @type {string} */ folder
         const file = path.join(folder, `sparse-${size}`);
         closeSync(openSync(file, 'w'));
         truncateSync(file, size);
-        return scanned(file, size, 1, 2);
+        return scanned(file, 0, size, 1, 2);
       },
     ],
   ])) {
@@ -120,21 +157,29 @@ function compareSizes(/** @type {string} */ random, /** @type {string} */ folder
   return Math.max(...growth.map(([, small, large]) => large / small));
 }
 
-function main() {
+async function main() {
   const folder = mkdtempSync(path.join(tmpdir(), 'sevh-bench-'));
   try {
     const random = path.join(folder, 'random');
     const file = openSync(random, 'w');
     for (let at = 0; at < RANDOM_BYTES; at += 16 * MiB) writeSync(file, randomBytes(16 * MiB));
+    fsyncSync(file);
     closeSync(file);
     const sparse = path.join(folder, 'sparse');
     closeSync(openSync(sparse, 'w'));
     truncateSync(sparse, RANDOM_BYTES);
+    const besideCat = (/** @type {string} */ title, /** @type {string} */ name) => {
+      const cat = () => plain('cat -- "$1"', [name]);
+      cat();
+      return compareSpeed(title, RANDOM_BYTES, cat, (threads) => scanned(name, 0, RANDOM_BYTES, 1, threads));
+    };
+    say(machine());
     const slowest = Math.min(
-      compareSpeed('1 GiB of random bytes', random, RANDOM_BYTES),
-      compareSpeed('1 GiB of holes', sparse, RANDOM_BYTES),
+      besideCat('1 GiB of random bytes, of the speed of cat', random),
+      besideCat('1 GiB of holes, of the speed of cat', sparse),
     );
     say(`goal ${SPEED_GOAL}: ${slowest >= SPEED_GOAL ? 'met' : 'missed'}`);
+    await compareProcess(`${PROCESS_BYTES / MiB} MiB of random bytes in /proc/PID/mem, of the speed of dd`);
     const growth = compareSizes(random, folder);
     say(`goal ${GROWTH_GOAL}: ${growth <= GROWTH_GOAL ? 'met' : 'missed'}`);
     return slowest >= SPEED_GOAL && growth <= GROWTH_GOAL ? 0 : 1;
@@ -144,4 +189,5 @@ function main() {
 }
 
 if (process.argv[2] === '--scan') await scanHere();
-else process.exitCode = main();
+else if (process.argv[2] === '--hold') holdHere();
+else process.exitCode = await main();

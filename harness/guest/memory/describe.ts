@@ -1,6 +1,6 @@
 import type { MemoryPicture } from '../../../reports/model/run.ts';
 import { entropyBits } from './histogram.ts';
-import { SAMPLED_OF } from './scanner.ts';
+import { SAMPLED_OF } from './kernel.ts';
 import type { MemoryScan, MemorySurvey } from './survey.ts';
 
 /** A scan under the name that the report gives its guest. */

@@ -1,12 +1,11 @@
-/** Three quarters of these may be in use: 786,432 contents, as 3 GiB of different pages have. */
-const MAX_SLOTS = 2 ** 20;
-/** A small memory needs a small table. */
-const FIRST_SLOTS = 2 ** 12;
-const GROWTH = 4;
+import { type CountsRoom, copyOf, countsOf, mergeInto, roomFor, type SortedCounts, sampleOf } from './sorted-counts.ts';
+
+/** As many as 3 GiB of different pages have: 9 MiB. */
+const MAX_CONTENTS = 3 * 2 ** 18;
+/** Fingerprints that wait to be sorted, in one go: 1 MiB. */
+const MAX_WAITING = 2 ** 17;
 /** 128 MiB. */
 const LARGE_PAGES = 2 ** 15;
-const SLOT_WORDS = 4;
-const COUNT = 2;
 
 /** How many pages of a memory hold the same as another page of it. */
 export interface EqualPages {
@@ -22,112 +21,98 @@ export interface EqualPages {
   readonly standardError: number;
 }
 
+/** Counts of those fingerprints whose lowest `level` bits are zeros. */
+export interface PackedPages extends SortedCounts {
+  readonly level: number;
+}
+
 /**
- * Counts how often each content of a page occurs, in 16 MiB at most, whatever the size of the memory.
+ * Counts how often each content of a page occurs, in 10 MiB, whatever the size of the memory.
  *
- * The table counts every content while there is room. When it is full, it keeps the contents whose fingerprint ends in one zero
- * bit, then in two, and so on: a sample of contents, each with *all* its pages (P. Gibbons, "Distinct Sampling for
- * Highly-Accurate Answers to Distinct Values Queries", 2001). A content that stands in two pages is then seen twice or not at all,
- * and the numbers are multiplied with the rate of the sample.
+ * Fingerprints wait until there are enough of them to be sorted and merged into those known: that reads memory from one end to the
+ * other, where a hash table would wait for memory once for each page.
+ *
+ * Every content is counted while there is room. When there is none, those are kept whose fingerprint ends in one zero bit, then
+ * in two, and so on: a sample of contents, each with *all* its pages (P. Gibbons, "Distinct Sampling for Highly-Accurate Answers
+ * to Distinct Values Queries", 2001). A content that stands in two pages is then seen twice or not at all, and the numbers are
+ * multiplied with the rate of the sample.
  *
  * Fingerprints have 64 bits: among the 2 million pages of 8 GiB two different ones look the same with a probability of 1e-7.
  */
 export class PageTable {
-  /** Low word, high word and number of pages of each slot, and one word of nothing: a slot lies within one line of the cache. */
-  #slots: Int32Array<ArrayBuffer>;
-  #used = 0;
+  readonly #known: CountsRoom = roomFor(MAX_CONTENTS);
+  readonly #waiting = new Uint32Array(MAX_WAITING * 2);
+  #waitingPages = 0;
   /** Low bits of a fingerprint that must be zero. */
   #level = 0;
 
-  /** `expectedPages` decides whether it begins at its full size: large memories then all need the same room. */
+  /** Large memories all need the same room from the start; small ones as much as they have contents. */
   constructor(expectedPages = 0) {
-    this.#slots = new Int32Array((expectedPages >= LARGE_PAGES ? MAX_SLOTS : FIRST_SLOTS) * SLOT_WORDS);
+    if (expectedPages < LARGE_PAGES) return;
+    // Until it is written, an array has no memory of its own.
+    for (const array of [this.#known.words, this.#known.pages, this.#waiting]) array.fill(0);
   }
 
-  add(low: number, high: number, pages = 1): void {
-    if ((low & (2 ** this.#level - 1)) !== 0) return;
-    const slots = this.#slots;
-    let at = (high * SLOT_WORDS) & (slots.length - 1);
-    while (slots[at + COUNT] !== 0) {
-      if (slots[at] === low && slots[at + 1] === high) {
-        slots[at + COUNT] = (slots[at + COUNT] as number) + pages;
-        return;
-      }
-      at = (at + SLOT_WORDS) & (slots.length - 1);
-    }
-    slots[at] = low;
-    slots[at + 1] = high;
-    slots[at + COUNT] = pages;
-    this.#used++;
-    if (this.#used > (slots.length / SLOT_WORDS / 4) * 3) this.#makeRoom();
+  add(low: number, high: number): void {
+    if ((low & ((1 << this.#level) - 1)) !== 0) return;
+    this.#waiting[this.#waitingPages * 2] = low;
+    this.#waiting[this.#waitingPages * 2 + 1] = high;
+    this.#waitingPages++;
+    if (this.#waitingPages === MAX_WAITING) this.#settle();
   }
 
   /** Adds what another table has counted. */
-  merge({ level, entries }: PackedPages): void {
-    if (level > this.#level) this.#refill(this.#slots.length, level);
-    this.#addAll(entries);
+  merge({ level, ...counts }: PackedPages): void {
+    this.#settle();
+    while (level > this.#level) this.#raiseLevel();
+    this.#addCounts(counts);
   }
 
   result(): EqualPages {
+    this.#settle();
     const rate = 2 ** this.#level;
+    const { pages: pagesOf, used } = this.#known;
     let [repeated, pagesOfRepeated, most] = [0, 0, 0];
-    this.#forEach((_low, _high, pages) => {
-      most = Math.max(most, pages);
-      if (pages === 1) return;
+    for (let index = 0; index < used; index++) {
+      const pages = pagesOf[index] as number;
+      if (pages > most) most = pages;
+      if (pages === 1) continue;
       repeated++;
       pagesOfRepeated += pages;
-    });
+    }
     return {
-      contents: this.#used * rate,
+      contents: used * rate,
       repeated: repeated * rate,
       pagesOfRepeated: pagesOfRepeated * rate,
       most,
-      standardError: Math.sqrt((1 - 1 / rate) / Math.max(1, this.#used)),
+      standardError: Math.sqrt((1 - 1 / rate) / Math.max(1, used)),
     };
   }
 
   /** The table as it can be sent to another thread. */
   pack(): PackedPages {
-    const entries = new Int32Array(this.#used * 3);
-    let at = 0;
-    this.#forEach((low, high, pages) => {
-      entries.set([low, high, pages], at);
-      at += 3;
-    });
-    return { level: this.#level, entries };
+    this.#settle();
+    return { level: this.#level, ...copyOf(this.#known) };
   }
 
-  #forEach(visit: (low: number, high: number, pages: number) => void): void {
-    const slots = this.#slots;
-    for (let at = 0; at < slots.length; at += SLOT_WORDS) {
-      const pages = slots[at + COUNT] as number;
-      if (pages !== 0) visit(slots[at] as number, slots[at + 1] as number, pages);
+  /** Nothing waits any more. */
+  #settle(): void {
+    const counts = countsOf(this.#waiting.subarray(0, this.#waitingPages * 2));
+    this.#waitingPages = 0;
+    this.#addCounts(counts);
+  }
+
+  #addCounts(counts: SortedCounts): void {
+    for (let sample = sampleOf(counts, this.#level); !mergeInto(this.#known, sample); ) {
+      this.#raiseLevel();
+      sample = sampleOf(counts, this.#level);
     }
   }
 
-  #makeRoom(): void {
-    const words = this.#slots.length * GROWTH;
-    if (words <= MAX_SLOTS * SLOT_WORDS) this.#refill(words, this.#level);
-    else this.#refill(this.#slots.length, this.#level + 1);
+  #raiseLevel(): void {
+    this.#level++;
+    const sample = sampleOf(copyOf(this.#known), this.#level);
+    this.#known.used = 0;
+    mergeInto(this.#known, sample);
   }
-
-  #refill(words: number, level: number): void {
-    const { entries } = this.pack();
-    this.#level = level;
-    this.#used = 0;
-    if (words === this.#slots.length) this.#slots.fill(0);
-    else this.#slots = new Int32Array(words);
-    this.#addAll(entries);
-  }
-
-  #addAll(entries: Int32Array): void {
-    for (let at = 0; at < entries.length; at += 3)
-      this.add(entries[at] as number, entries[at + 1] as number, entries[at + 2] as number);
-  }
-}
-
-export interface PackedPages {
-  readonly level: number;
-  /** Low word, high word and count of each content. */
-  readonly entries: Int32Array<ArrayBuffer>;
 }

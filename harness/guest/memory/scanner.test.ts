@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { isSevHarnessError } from '../../../core/errors.ts';
-import { PAGE_BYTES } from './fingerprint.ts';
+import { PAGE_BYTES } from './kernel.ts';
 import { MemoryScanner, type ScanResult } from './scanner.ts';
 
 const TOKEN = Buffer.from('00ff41414141c3a900112233445566ff0102030405', 'hex');
@@ -95,6 +95,31 @@ describe('the token', () => {
     const bytes = Buffer.alloc(PAGE_BYTES + 3).subarray(3);
     TOKEN.copy(bytes, 100);
     expect(scan(bytes).token?.hits).toBe(1);
+  });
+
+  test('of zeros is found in pages of zeros, also where they end', () => {
+    const bytes = Buffer.alloc(4 * PAGE_BYTES).fill(0x55, PAGE_BYTES + 30, 2 * PAGE_BYTES + 1);
+    const token = Buffer.alloc(20);
+    expect(scan(bytes, [1, 2], token).token?.hits).toBe(offsetsOf(bytes, token).length);
+    expect(scan(bytes, [], Buffer.from([...token, 0x55])).token?.hits).toBe(1);
+  });
+
+  test('is found around the borders within a piece of many pages, and in a last page that is not whole', () => {
+    const border = 64 * PAGE_BYTES;
+    const bytes = Buffer.alloc(3 * border + 100);
+    const places = [
+      border - 21,
+      border,
+      2 * border - 1,
+      3 * border - 43,
+      3 * border - 22,
+      3 * border - 1,
+      3 * border + 79,
+    ];
+    for (const at of places) TOKEN.copy(bytes, at);
+    expect(offsetsOf(bytes, TOKEN)).toEqual(places);
+    expect(scan(bytes).token?.hits).toBe(places.length);
+    expect(scan(Buffer.concat([Buffer.alloc(1), bytes]).subarray(1)).token?.hits).toBe(places.length);
   });
 
   test('of 19 bytes is refused', () => {

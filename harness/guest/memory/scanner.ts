@@ -1,10 +1,8 @@
-import { fingerprint, PAGE_BYTES, PAGE_WORDS } from './fingerprint.ts';
 import { entropyBits } from './histogram.ts';
+import { FINDING_BYTES, FINDING_WORDS, PAGE_BYTES, type PageKernel, SUSPECT, startKernel, ZEROS } from './kernel.ts';
 import { type EqualPages, type PackedPages, PageTable } from './page-table.ts';
 import { TokenSearch } from './token-search.ts';
 
-/** Of every so many bytes one enters the histograms: a prime, so that no field of a structure is met in every copy of it. */
-export const SAMPLED_OF = 61;
 /** Parts of a memory for which the entropy is told, at most; each has 16 pages or more, enough for 1,000 sampled bytes. */
 const MAX_TILES = 2048;
 const MIN_TILE_BYTES = 16 * PAGE_BYTES;
@@ -56,13 +54,20 @@ export interface PackedScan {
   readonly pages: PackedPages;
 }
 
-const ZEROS = fingerprint(new Int32Array(PAGE_WORDS), 0);
+/** What the level-2 cache holds: the same bytes are read and looked at. */
+const BLOCK_BYTES = 256 * 1024;
+const BLOCK_PAGES = BLOCK_BYTES / PAGE_BYTES;
+const TILE_BYTES = 256 * 4;
 
 /** Looks at memory that comes piece by piece, in ascending order, and needs the same room for 256 MiB and for 8 GiB. */
 export class MemoryScanner {
+  /** Pieces that already stand here, at its start, are looked at without a copy. */
+  readonly block: Buffer;
+  readonly #lookAt: PageKernel;
+  readonly #findings: Int32Array;
+  readonly #tiles: Uint32Array;
   readonly #search: TokenSearch | undefined;
   readonly #bytesPerTile: number;
-  readonly #tiles: Uint32Array<ArrayBuffer>;
   readonly #pages: PageTable;
   readonly #runs: { guestAddress: number; bytes: number; hits: number }[] = [];
   #hits = 0;
@@ -76,27 +81,43 @@ export class MemoryScanner {
     this.#search = plan.token && new TokenSearch(plan.token);
     const even = Math.ceil(plan.sizeBytes / MAX_TILES / PAGE_BYTES) * PAGE_BYTES;
     this.#bytesPerTile = Math.max(MIN_TILE_BYTES, even);
-    this.#tiles = new Uint32Array(Math.max(1, Math.ceil(plan.sizeBytes / this.#bytesPerTile)) * 256);
+    const tiles = Math.max(1, Math.ceil(plan.sizeBytes / this.#bytesPerTile));
+    const { lookAt, memory } = startKernel(BLOCK_BYTES + BLOCK_PAGES * FINDING_BYTES + tiles * TILE_BYTES);
+    this.#lookAt = lookAt;
+    this.block = Buffer.from(memory, 0, BLOCK_BYTES);
+    this.#findings = new Int32Array(memory, BLOCK_BYTES, BLOCK_PAGES * FINDING_WORDS);
+    this.#tiles = new Uint32Array(memory, BLOCK_BYTES + this.#findings.byteLength, tiles * 256);
   }
 
-  push(piece: MemoryPiece): void {
-    const { guestAddress, position } = piece;
-    const bytes = aligned(piece.bytes);
-    const words = new Int32Array(bytes.buffer, bytes.byteOffset, Math.floor(bytes.length / 4));
+  push({ bytes, guestAddress, position }: MemoryPiece): void {
+    for (let at = 0; at < bytes.length; at += BLOCK_BYTES) {
+      const part = bytes.subarray(at, at + BLOCK_BYTES);
+      if (part.buffer !== this.block.buffer || part.byteOffset !== 0) this.block.set(part);
+      this.#pushBlock(this.block.subarray(0, part.length), guestAddress + at, position + at);
+    }
+  }
+
+  #pushBlock(bytes: Buffer, guestAddress: number, position: number): void {
+    const found = (offset: number) => this.#found(guestAddress + offset);
     if (guestAddress !== this.#end) this.#search?.forget();
     this.#end = guestAddress + bytes.length;
-    const found = (offset: number) => this.#found(guestAddress + offset);
     this.#search?.acrossBorder(bytes, found);
-    for (let from = 0; from + PAGE_WORDS <= words.length; from += PAGE_WORDS) {
-      this.#search?.within(bytes, words, from, from + PAGE_WORDS, found);
-      const { low, high } = fingerprint(words, from);
-      if (low === ZEROS.low && high === ZEROS.high) {
-        this.#pagesOfZeros++;
-        continue;
-      }
-      this.#pages.add(low, high);
-      this.#sample(bytes, from * 4, position);
+    const wholePages = bytes.length - (bytes.length % PAGE_BYTES);
+    for (let from = 0; from < wholePages; ) {
+      const tile = Math.floor((position + from) / this.#bytesPerTile);
+      const pagesLeft = Math.ceil(((tile + 1) * this.#bytesPerTile - position - from) / PAGE_BYTES);
+      const to = Math.min(wholePages, from + pagesLeft * PAGE_BYTES);
+      this.#lookAtTile(tile, from, to);
+      from = to;
     }
+    for (let page = 0, word = 0; page < wholePages; page += PAGE_BYTES, word += FINDING_WORDS) {
+      const kind = this.#findings[word + 2];
+      if (kind === ZEROS) this.#pagesOfZeros++;
+      else this.#pages.add(this.#findings[word] as number, this.#findings[word + 1] as number);
+      if (kind === SUSPECT || (kind === ZEROS && this.#search?.isInZeros))
+        this.#search?.within(bytes, page, page + PAGE_BYTES, found);
+    }
+    if (wholePages < bytes.length) this.#search?.within(bytes, wholePages, bytes.length, found);
     this.#bytes += bytes.length;
   }
 
@@ -111,7 +132,7 @@ export class MemoryScanner {
       pagesOfZeros: this.#pagesOfZeros,
       hits: this.#hits,
       runs: this.#runs,
-      tiles: this.#tiles,
+      tiles: this.#tiles.slice(),
       pages: this.#pages.pack(),
     };
   }
@@ -122,14 +143,15 @@ export class MemoryScanner {
     this.#pagesOfZeros += other.pagesOfZeros;
     this.#hits += other.hits;
     for (const run of other.runs) this.#addRun(run);
-    for (const [index, count] of other.tiles.entries()) this.#tiles[index] = (this.#tiles[index] as number) + count;
+    for (let index = 0; index < this.#tiles.length; index++)
+      this.#tiles[index] = (this.#tiles[index] as number) + (other.tiles[index] as number);
     this.#pages.merge(other.pages);
   }
 
   result(): ScanResult {
     const histogram = Array.from({ length: 256 }, () => 0);
-    for (const [index, count] of this.#tiles.entries())
-      histogram[index & 255] = (histogram[index & 255] as number) + count;
+    for (let index = 0; index < this.#tiles.length; index++)
+      histogram[index & 255] = (histogram[index & 255] as number) + (this.#tiles[index] as number);
     const bits = Array.from({ length: this.#tiles.length / 256 }, (_, tile) => entropyBits(this.#tiles, tile * 256));
     const token = { hits: this.#hits, runs: this.#runs, isCut: this.#runs.length >= MAX_RUNS };
     return {
@@ -142,13 +164,11 @@ export class MemoryScanner {
     };
   }
 
-  #sample(bytes: Uint8Array, from: number, position: number): void {
-    const tiles = this.#tiles;
-    const tile = Math.min(Math.floor((position + from) / this.#bytesPerTile) * 256, tiles.length - 256);
-    for (let at = from; at < from + PAGE_BYTES; at += SAMPLED_OF) {
-      const index = tile + (bytes[at] as number);
-      tiles[index] = (tiles[index] as number) + 1;
-    }
+  #lookAtTile(tile: number, from: number, to: number): void {
+    const findings = this.#findings.byteOffset + (from / PAGE_BYTES) * FINDING_BYTES;
+    const histogram = this.#tiles.byteOffset + tile * TILE_BYTES;
+    const [one, other] = this.#search?.pairs ?? [0, 0];
+    this.#lookAt(from, to, findings, histogram, one, other);
   }
 
   #found(guestAddress: number): void {
@@ -164,12 +184,4 @@ export class MemoryScanner {
       last.hits += run.hits;
     } else if (this.#runs.length < MAX_RUNS) this.#runs.push({ ...run });
   }
-}
-
-/** The same bytes where words of 32 bits can be read from them. */
-function aligned(bytes: Uint8Array): Buffer {
-  if (bytes.byteOffset % 4 === 0) return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-  const copy = Buffer.alloc(bytes.length);
-  copy.set(bytes);
-  return copy;
 }

@@ -14,8 +14,6 @@ export interface Share {
 
 export type ShareMessage = { readonly scannedBytes: number } | { readonly packed: PackedScan };
 
-/** What the level-2 cache holds: the same bytes are looked at three times. */
-const BUFFER_BYTES = 256 * 1024;
 const TELL_EVERY_BYTES = 64 * 1024 * 1024;
 
 /** Reads into `buffer` what the file has there, as much as fits. */
@@ -31,14 +29,14 @@ function readAt(file: number, buffer: Uint8Array, offset: number): Uint8Array {
 
 function scanShare({ path, extents, next, plan }: Share, tell: (message: ShareMessage) => void): PackedScan {
   const scanner = new MemoryScanner(plan);
-  const buffer = Buffer.alloc(BUFFER_BYTES);
+  const { block } = scanner;
   const file = openSync(path, 'r');
   let untold = 0;
   try {
     for (const { guestAddress, bytes, fileOffset, position } of extents) {
-      for (let at = 0; at < bytes; at += BUFFER_BYTES) {
-        const wanted = Math.min(BUFFER_BYTES, bytes - at);
-        const read = readAt(file, buffer.subarray(0, wanted), fileOffset + at);
+      for (let at = 0; at < bytes; at += block.length) {
+        const wanted = Math.min(block.length, bytes - at);
+        const read = readAt(file, block.subarray(0, wanted), fileOffset + at);
         if (read.length < wanted) throw new Error(`${path} ends at ${fileOffset + at + read.length}`);
         scanner.push({ bytes: read, guestAddress: guestAddress + at, position: position + at });
         untold += wanted;
@@ -48,7 +46,7 @@ function scanShare({ path, extents, next, plan }: Share, tell: (message: ShareMe
       }
     }
     if (next !== undefined) {
-      const border = buffer.subarray(0, Math.min(next.bytes, (plan.token?.length ?? 1) - 1));
+      const border = block.subarray(0, Math.min(next.bytes, (plan.token?.length ?? 1) - 1));
       scanner.pushBorder(readAt(file, border, next.fileOffset), next.guestAddress);
     }
   } finally {
@@ -60,4 +58,5 @@ function scanShare({ path, extents, next, plan }: Share, tell: (message: ShareMe
 
 const tell = (message: ShareMessage) => parentPort?.postMessage(message);
 const packed = scanShare(workerData, tell);
-parentPort?.postMessage({ packed } satisfies ShareMessage, [packed.tiles.buffer, packed.pages.entries.buffer]);
+const { tiles, pages } = packed;
+parentPort?.postMessage({ packed } satisfies ShareMessage, [tiles.buffer, pages.words.buffer, pages.pages.buffer]);

@@ -4,7 +4,7 @@ import type { GuestConsole } from '../console/follow.ts';
 import type { RunningGuest } from '../running.ts';
 import { guestMemoryError } from './errors.ts';
 import { inPieces, type MemoryRange } from './extents.ts';
-import { PAGE_BYTES } from './fingerprint.ts';
+import { PAGE_BYTES } from './kernel.ts';
 import { type Route, routes } from './routes.ts';
 import { partOf, type ReadableMemory, type ScanOptions, scanMemory } from './scan.ts';
 import type { ScanResult } from './scanner.ts';

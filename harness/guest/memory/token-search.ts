@@ -1,25 +1,21 @@
 import { guestMemoryError } from './errors.ts';
 
-/** Shorter ones occur by chance, and may lie between two words without holding one whole. */
+/** Shorter ones occur by chance. */
 const MIN_TOKEN_BYTES = 20;
-/** One word is looked at in every so many bytes; a token has a whole word at one of these places. */
-const STEP_BYTES = 16;
-/** Enough that other words seldom end in them, few enough that the table stays in the level-1 cache. */
-const LOW_BITS = 0xfff;
-const STEP_WORDS = STEP_BYTES / 4;
+const USUAL_BYTES = [0x00, 0xff];
 
 /**
  * Finds a byte string at any offset in memory that comes piece by piece.
  *
- * Of every 16 bytes it looks at one: a token of 20 bytes or more covers a whole 32-bit word that starts at a multiple of 16, and that
- * word is one of sixteen. Comparing every byte is left for the places where one of the sixteen may stand.
+ * Three neighbouring bytes of the token are two pairs, of which one stands at an even place wherever the token begins: only where a
+ * pair was seen at an even place is the token looked for.
  */
 export class TokenSearch {
   readonly #token: Buffer;
-  /** The word that stands at a multiple of 16 when the token began `index` bytes before it. */
-  readonly #words: Int32Array;
-  /** 1 for the lowest bits of those words. */
-  readonly #lowBits = new Uint8Array(LOW_BITS + 1);
+  /** Where in the token the first pair begins; the other begins one byte later. */
+  readonly #pairAt: number;
+  /** The pairs as numbers, the first byte in the low bits. */
+  readonly pairs: readonly [number, number];
   /** The last bytes of the piece before, one less than the token has. */
   #carry: Buffer = Buffer.alloc(0);
 
@@ -31,8 +27,13 @@ export class TokenSearch {
         `a token to search for has ${MIN_TOKEN_BYTES} bytes or more, got ${token.length}`,
       );
     this.#token = Buffer.from(token);
-    this.#words = Int32Array.from({ length: STEP_BYTES }, (_, phase) => this.#token.readInt32LE(phase));
-    for (const word of this.#words) this.#lowBits[word & LOW_BITS] = 1;
+    this.#pairAt = rareTriple(this.#token);
+    this.pairs = [this.#token.readUInt16LE(this.#pairAt), this.#token.readUInt16LE(this.#pairAt + 1)];
+  }
+
+  /** Whether a page of zeros may hold a token, or a part of one. */
+  get isInZeros(): boolean {
+    return this.pairs.includes(0);
   }
 
   /** Calls back with the offset of every token that began in the piece before and ends in this one; offsets are negative. */
@@ -52,31 +53,20 @@ export class TokenSearch {
     this.#carry = Buffer.alloc(0);
   }
 
-  /**
-   * Calls back with the byte offset in `bytes` of every token whose first whole word is among `words[from, to)`, in ascending
-   * order. `words` is a view of the same bytes; `from` and `to` are multiples of 16 words.
-   */
-  within(bytes: Buffer, words: Int32Array, from: number, to: number, found: (offset: number) => void): void {
-    const low = this.#lowBits;
-    for (let i = from; i < to; i += 4 * STEP_WORDS) {
-      const hit =
-        (low[(words[i] as number) & LOW_BITS] as number) |
-        (low[(words[i + STEP_WORDS] as number) & LOW_BITS] as number) |
-        (low[(words[i + 2 * STEP_WORDS] as number) & LOW_BITS] as number) |
-        (low[(words[i + 3 * STEP_WORDS] as number) & LOW_BITS] as number);
-      if (hit !== 0) this.#lookAround(bytes, words, i, found);
-    }
+  /** Calls back with the offset in `piece` of every token one of whose pairs stands at an even place in `[from, to)`, ascending; both are even. */
+  within(piece: Buffer, from: number, to: number, found: (offset: number) => void): void {
+    const first = Math.max(0, from - 1 - this.#pairAt);
+    const end = Math.min(piece.length, to - 2 - this.#pairAt + this.#token.length);
+    const bytes = piece.subarray(first, end);
+    for (let at = bytes.indexOf(this.#token); at >= 0; at = bytes.indexOf(this.#token, at + 1)) found(first + at);
   }
+}
 
-  #lookAround(bytes: Buffer, words: Int32Array, from: number, found: (offset: number) => void): void {
-    for (let i = from; i < from + 4 * STEP_WORDS; i += STEP_WORDS) {
-      for (let phase = STEP_BYTES - 1; phase >= 0; phase--) {
-        if (words[i] !== this.#words[phase]) continue;
-        const start = i * 4 - phase;
-        const end = start + this.#token.length;
-        if (start >= 0 && end <= bytes.length && bytes.compare(this.#token, 0, this.#token.length, start, end) === 0)
-          found(start);
-      }
-    }
+/** Where three bytes stand of which memory is not full; any three find the token, these are just met less often by chance. */
+function rareTriple(token: Buffer): number {
+  for (let at = 0; at + 3 <= token.length; at++) {
+    const bytes = [...token.subarray(at, at + 3)];
+    if (new Set([...bytes, ...USUAL_BYTES]).size === bytes.length + USUAL_BYTES.length) return at;
   }
+  return 0;
 }
