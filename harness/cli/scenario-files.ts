@@ -7,19 +7,26 @@ import { importedDefinitions, type ScenarioDefinition } from '../fixtures/scenar
 
 const SUFFIX = /\.scenario\.(js|ts)$/;
 const folder = path.resolve(import.meta.dirname, '../../scenarios');
+/** Of the compiled program in a checkout; an installed package has no source. */
+const sourceFolder = path.resolve(import.meta.dirname, '../../../scenarios');
 
 export interface ScenarioFile {
   readonly definition: ScenarioDefinition;
   readonly file: string;
 }
 
+/** Names of scenario files, sorted, without compiled ones whose source was removed or renamed: the compiler lets those lie. */
+export function scenarioNames(from: string, sources: string): string[] {
+  const isCurrent = (name: string) =>
+    !name.endsWith('.js') || !existsSync(sources) || existsSync(path.join(sources, name.replace(/js$/, 'ts')));
+  return readdirSync(from)
+    .filter((name) => SUFFIX.test(name) && isCurrent(name))
+    .sort();
+}
+
 /** Every scenario of the catalogue, by id. Throws `SCENARIO_FILE` for one that does not load or is misnamed. */
 export async function loadScenarios(): Promise<ScenarioFile[]> {
-  const names = existsSync(folder)
-    ? readdirSync(folder)
-        .filter((name) => SUFFIX.test(name))
-        .sort()
-    : [];
+  const names = existsSync(folder) ? scenarioNames(folder, sourceFolder) : [];
   const scenarios: ScenarioFile[] = [];
   for (const name of names) {
     const file = path.join(folder, name);

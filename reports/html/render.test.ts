@@ -50,6 +50,18 @@ describe('renderHtml', () => {
     expect(page(runs.oneGreenRun)).toContain('<h2>Shown</h2>');
   });
 
+  test('a check that could not be made is not counted as held', () => {
+    const skipped = { id: 'es', title: 'ES guests start', outcome: 'skipped' } as const;
+    const events = runs
+      .greenRun()
+      .map((event) =>
+        event.type === 'check' && event.check.id === 'fills-to-limit' ? { ...event, check: skipped } : event,
+      );
+    const row = (text: string) => /href="#slot-limit"[\s\S]*?<td>([^<]*)<\/td>/.exec(text)?.[1];
+    const all = Number(row(page(runs.greenRun)));
+    expect(row(renderHtml(reduceRun(events)))).toBe(`${all - 1} of ${all}`);
+  });
+
   test('nothing that comes in becomes an element, an attribute or a link to elsewhere', () => {
     const text = page(hostileRun);
     // What the texts are not: an independent scanner finds only elements and attributes that we write.

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
   count,
+  countMade,
   formatBytes,
   formatCommand,
   formatDuration,
@@ -92,4 +93,12 @@ test('numbers, lists and commands read as people write them', () => {
     '3.0 MiB',
   ]);
   expect(formatCommand(['run', '--host', 'fake:naples', "it's", ''])).toBe("run --host fake:naples 'it'\\''s' ''");
+});
+
+test('checks that could not be made are not counted as made', () => {
+  const checks = (...outcomes: string[]) => outcomes.map((outcome) => ({ outcome }));
+  expect(countMade(checks('passed', 'failed'))).toBe('2 checks');
+  expect(countMade(checks('passed', 'skipped', 'failed'))).toBe('2 of 3 checks');
+  expect(countMade(checks('skipped'))).toBe('0 of 1 check');
+  expect(countMade([])).toBe('0 checks');
 });

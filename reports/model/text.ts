@@ -81,6 +81,12 @@ export function list(items: readonly string[], limit = 3): string {
   return shown.length < 2 ? last : `${shown.slice(0, -1).join(', ')} and ${last}`;
 }
 
+/** `9 checks`, or `5 of 9 checks` where some could not be made. */
+export function countMade(checks: readonly { readonly outcome: string }[]): string {
+  const made = checks.filter((check) => check.outcome !== 'skipped').length;
+  return made === checks.length ? count(made, 'check') : `${made} of ${count(checks.length, 'check')}`;
+}
+
 /** A command as it can be pasted into a shell. */
 export function formatCommand(words: readonly string[]): string {
   return words.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)).join(' ');

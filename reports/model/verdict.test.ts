@@ -40,3 +40,16 @@ test('of several failed scenarios the names are said, and no more of them than o
     'On fake:naples, EPYC 7001 (Naples), 10 of 11 scenarios did not hold: slot-limit, s0, s1, s2, s3 and 5 more.',
   );
 });
+
+test('scenarios that were skipped for one reason are one sentence when they are many', () => {
+  const run = reduceRun(runs.skippedRun());
+  const skipped = (count: number) => ({
+    ...run,
+    scenarios: Array.from({ length: count }, (_, place) => ({ ...run.scenarios[0], id: `s${place}`, title: 'T' })),
+  });
+  const told = (count: number) => verdictOf(skipped(count) as Run).notProved.filter((words) => words.includes('s0'));
+  expect(told(3)).toEqual(['T — s0 skipped: needs sev: domcapabilities say <sev supported="no"/>']);
+  expect(told(4)).toEqual([
+    '4 scenarios — s0, s1, s2, s3 skipped: needs sev: domcapabilities say <sev supported="no"/>',
+  ]);
+});

@@ -1,6 +1,6 @@
 import type { CheckRow, Run, ScenarioRow } from './run.ts';
 import { checksOfScenario, countRun, lastAttempt } from './select.ts';
-import { count, list } from './text.ts';
+import { count, countMade, list } from './text.ts';
 
 export type Tone = 'passed' | 'flaky' | 'failed' | 'broken' | 'interrupted';
 
@@ -138,12 +138,24 @@ export function uncheckedOf(scenario: ScenarioRow): string[] {
   );
 }
 
-/** What a scenario leaves open. */
+/** Scenarios that were skipped: one sentence each, or one for many with the same reason. */
+function skippedOf(scenarios: readonly ScenarioRow[]): string[] {
+  const skipped = scenarios.filter((scenario) => scenario.outcome === 'skipped');
+  const reasons = [...new Set(skipped.map(scenarioReason))];
+  return reasons.flatMap((reason) => {
+    const alike = skipped.filter((scenario) => scenarioReason(scenario) === reason);
+    return alike.length > 3
+      ? [`${alike.length} scenarios — ${alike.map(({ id }) => id).join(', ')} skipped: ${reason}`]
+      : alike.map(({ id, title }) => `${title} — ${id} skipped: ${reason}`);
+  });
+}
+
+/** What a scenario that was not skipped leaves open. */
 function open(scenario: ScenarioRow): string[] {
   const whole = (word: string) => `${scenario.title} — ${scenario.id} ${word}${scenarioReason(scenario)}`;
   switch (scenario.outcome) {
     case 'skipped':
-      return [whole('skipped: ')];
+      return [];
     case 'broken':
       return [whole('not judged: '), ...uncheckedOf(scenario)];
     case 'flaky':
@@ -158,11 +170,11 @@ function open(scenario: ScenarioRow): string[] {
 export function verdictOf(run: Run): Verdict {
   const proved = run.scenarios
     .filter((scenario) => scenario.outcome === 'expected' && checksOfScenario(scenario).length > 0)
-    .map((scenario) => `${scenario.title} — ${scenario.id}, ${count(checksOfScenario(scenario).length, 'check')}`);
+    .map((scenario) => `${scenario.title} — ${scenario.id}, ${countMade(checksOfScenario(scenario))}`);
   const rest = {
     worth: worth(run),
     proved,
-    notProved: [...(run.hostFacts?.notVerified ?? []), ...run.scenarios.flatMap(open)],
+    notProved: [...(run.hostFacts?.notVerified ?? []), ...run.scenarios.flatMap(open), ...skippedOf(run.scenarios)],
   };
   switch (run.status) {
     case 'passed':

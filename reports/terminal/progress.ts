@@ -2,7 +2,7 @@ import type { RunEvent } from '../model/events.ts';
 import { createRunReducer } from '../model/reduce.ts';
 import type { Outcome, ScenarioRow } from '../model/run.ts';
 import { checksOfScenario, lastAttempt } from '../model/select.ts';
-import { count, formatValue, mapStrings, showableLine, versionName } from '../model/text.ts';
+import { countMade, formatValue, mapStrings, showableLine, versionName } from '../model/text.ts';
 import { scenarioReason } from '../model/verdict.ts';
 import { createPaint, durationColumn, type StatusWord, statusColumn } from './paint.ts';
 
@@ -134,7 +134,7 @@ export function createProgress(options: ProgressOptions): Progress {
     const attempt = row === undefined ? undefined : lastAttempt(row);
     if (row === undefined || attempt === undefined) return;
     const reason = scenarioReason(row);
-    const text = reason === '' ? count(checksOfScenario(row).length, 'check') : reason;
+    const text = reason === '' ? countMade(checksOfScenario(row)) : reason;
     line(wordOf(row.outcome, row), `${durationColumn(attempt.durationMs)} ${paint.bold(row.id)} ${paint.dim(text)}`);
   };
 
