@@ -18,7 +18,7 @@ const SNP = 'AMD product security bulletins and the papers that they answer, as 
 scenario(
   {
     id: 'known-defects',
-    title: 'No public defect of SEV that a test or a version can show is on this host, and none is left out',
+    title: 'No public defect of SEV that has a fix is seen on this host, by test or by version, and none is left out',
     source: [
       'nova specification "libvirt driver launching AMD SEV-encrypted instances": "doesn’t permit other guests or the hypervisor to directly inspect memory"',
       SNP,
