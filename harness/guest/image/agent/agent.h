@@ -19,7 +19,9 @@ void keep_equal_pages(size_t pages, const char *seed);
 void extract_secrets(uint64_t address, const char *folder);
 
 void run_workload(const char *name, int rounds);
-void wait_for_power_button(void);
+
+/* Makes the file once it watches the button, and returns when that is pressed. */
+void wait_for_power_button(const char *watching);
 
 /* The first line of the kernel log that has these words in it, without its time; NULL when there is none. */
 const char *kernel_log_line(const char *words);

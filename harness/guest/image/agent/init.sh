@@ -77,7 +77,8 @@ equal_pages=$(asked sevh.equal-pages)
 [ -n "$equal_pages" ] && agent equal-pages "${equal_pages%%,*}" "${equal_pages#*,}"
 workloads "$(asked sevh.workload)"
 [ "$(asked sevh.power-off)" = idle ] && power_off 'command line'
-(agent power-button && power_off 'power button') &
+(agent power-button /run/watching && power_off 'power button') &
+until [ -e /run/watching ]; do /bin/busybox sleep 0.05; done
 echo 'SEVH {"event":"idle"}'
 while read -r command subject rounds; do
   case "$command" in

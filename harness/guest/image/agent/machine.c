@@ -129,8 +129,11 @@ void report_encryption(void)
 	line_end();
 }
 
-/* Which device is the button depends on the machine, so all input devices are watched. */
-void wait_for_power_button(void)
+/*
+ * Which device is the button depends on the machine, so all input devices are watched. The file says that from now on no
+ * press is lost.
+ */
+void wait_for_power_button(const char *watching)
 {
 	struct pollfd devices[MAX_INPUT_DEVICES];
 	struct input_event key;
@@ -144,6 +147,7 @@ void wait_for_power_button(void)
 		if (fd >= 0)
 			devices[count++] = (struct pollfd){ .fd = fd, .events = POLLIN };
 	}
+	close(open(watching, O_CREAT | O_WRONLY, 0600));
 	if (count == 0) {
 		line_problem("no power button: the kernel shows no input device");
 		exit(1);

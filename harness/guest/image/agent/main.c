@@ -24,8 +24,8 @@ int main(int count, char **words)
 		extract_secrets(strtoull(words[2], NULL, 16), words[3]);
 	else if (strcmp(verb, "workload") == 0 && count == 4)
 		run_workload(words[2], atoi(words[3]));
-	else if (strcmp(verb, "power-button") == 0)
-		wait_for_power_button();
+	else if (strcmp(verb, "power-button") == 0 && count == 3)
+		wait_for_power_button(words[2]);
 	else if (strcmp(verb, "problem") == 0 && count == 3)
 		line_problem("%s", words[2]);
 	else {
