@@ -24,6 +24,8 @@ export interface EmulatedHostOptions {
   readonly delays?: 'none' | 'realistic' | undefined;
   /** Another highest ASID than the profile's. */
   readonly maxAsidOverride?: number | undefined;
+  /** SEV-SNP is on, which no profile has; libvirt offers no such guests all the same. SEV-ES guests are then refused, or taken. */
+  readonly esBesideSnp?: 'refused' | 'taken' | undefined;
   /** Where firmware images and kernels are looked for first, by their whole path or their file name. */
   readonly imagesFolder?: string | undefined;
   readonly log?: ((line: string) => void) | undefined;
@@ -56,7 +58,7 @@ export interface EmulatedHostCounters {
  * Throws `EMULATOR_SOCKET_UNUSABLE`, `EMULATOR_FAULT_UNKNOWN` and `EMULATOR_OPTION_INVALID`.
  */
 export async function startEmulatedHost(options: EmulatedHostOptions): Promise<EmulatedHost> {
-  const profile = withMaxAsid(profiles[options.profile], options.maxAsidOverride);
+  const profile = withSnp(withMaxAsid(profiles[options.profile], options.maxAsidOverride), options.esBesideSnp);
   const machine = new Machine(
     profile,
     checkedFaults(options.faults ?? []),
@@ -106,6 +108,12 @@ function withMaxAsid(profile: Profile, maxAsid: number | undefined): Profile {
     );
   }
   return { ...profile, memoryEncryption: { ...profile.memoryEncryption, maxAsid } };
+}
+
+function withSnp(profile: Profile, esBesideSnp: EmulatedHostOptions['esBesideSnp']): Profile {
+  if (esBesideSnp === undefined) return profile;
+  const kvmParameters = { ...profile.kvmParameters, sevSnp: 'Y' };
+  return { ...profile, kvmParameters, takesEsBesideSnp: esBesideSnp === 'taken' };
 }
 
 function checkedFaults(faults: readonly string[]): FaultSwitches {

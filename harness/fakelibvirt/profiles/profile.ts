@@ -45,6 +45,8 @@ export interface Profile {
   readonly sevFirmware: SevFirmwareVersion | undefined;
   /** The kvm_amd module parameters as they read back; absent means that the file does not exist. */
   readonly kvmParameters: { readonly sev: string; readonly sevEs: string; readonly sevSnp: string | undefined };
+  /** With SEV-SNP on, firmware refuses SEV-ES guests; this one is from before the fix of CVE-2025-48514 and takes them. */
+  readonly takesEsBesideSnp?: boolean;
   readonly obstacle: SevObstacle;
   readonly kernel: string;
   readonly qemu: Version;

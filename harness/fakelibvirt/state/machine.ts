@@ -88,6 +88,7 @@ export class Machine {
       ...firmwareAsids(profile, kvmFaults(this.faults)),
       isEsCapable: (profile.memoryEncryption.eax & ENCRYPTION_FEATURE.sevEs) !== 0,
       isEncryptionEnabled: profile.obstacle !== 'off-in-bios',
+      isEsRefusedBySnp: profile.kvmParameters.sevSnp === 'Y' && profile.takesEsBesideSnp !== true,
       sockets: profile.cpu.sockets,
       faults: hardwareFaults(this.faults),
     });
