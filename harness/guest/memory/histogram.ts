@@ -1,3 +1,10 @@
+/** Thousands of histograms are looked at, most of them with small counts. */
+const WEIGHTS = Float64Array.from({ length: 1024 }, (_, count) => weightOf(count));
+
+function weightOf(count: number): number {
+  return count === 0 ? 0 : count * Math.log2(count);
+}
+
 /** Shannon entropy of a histogram of 256 byte values, in bits (0 to 8), with the correction of Miller and Madow (1955) for small samples. */
 export function entropyBits(histogram: ArrayLike<number>, from = 0): number {
   let total = 0;
@@ -8,11 +15,12 @@ export function entropyBits(histogram: ArrayLike<number>, from = 0): number {
     if (count > 0) kinds++;
   }
   if (kinds < 2) return 0;
-  let bits = 0;
+  let sum = 0;
   for (let value = 0; value < 256; value++) {
-    const share = (histogram[from + value] as number) / total;
-    if (share > 0) bits -= share * Math.log2(share);
+    const count = histogram[from + value] as number;
+    sum += count < WEIGHTS.length ? (WEIGHTS[count] as number) : weightOf(count);
   }
+  const bits = Math.log2(total) - sum / total;
   return Math.min(8, bits + (kinds - 1) / (2 * total * Math.LN2));
 }
 

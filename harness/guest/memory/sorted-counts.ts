@@ -34,6 +34,12 @@ export function countsOf(words: Uint32Array<ArrayBuffer>): SortedCounts {
 export function mergeInto(room: CountsRoom, more: SortedCounts): boolean {
   const used = room.used + more.pages.length - commonOf(room, more);
   if (used > room.pages.length) return false;
+  if (room.used === 0) {
+    room.words.set(more.words);
+    room.pages.set(more.pages);
+    room.used = used;
+    return true;
+  }
   // From the last to the first, so that nothing is overwritten before it has been moved.
   let [from, other] = [room.used - 1, more.pages.length - 1];
   for (let to = used - 1; other >= 0; to--) {
