@@ -58,10 +58,14 @@ export function bootGuest(ram: GuestRam, content: LaunchContent, workloads: Mode
     .join('');
 }
 
-/** A line typed on the console. The emulated guest does not power itself off. */
+/** What a line that is typed on the console is answered with. */
 export function answerLine(workloads: ModelWorkloads, typed: string): string {
   const [, name, rounds] = /^workload (\S+)(?: (\d+))?$/.exec(typed.trim()) ?? [];
   return name === undefined ? '' : `${workload(workloads, name, rounds)}\r\n`;
+}
+
+export function powerOffLine(because: 'console' | 'power button'): string {
+  return `${line('power-off', { because })}\r\n`;
 }
 
 function workload(workloads: ModelWorkloads, name: string, rounds: string | undefined): string {

@@ -4,7 +4,7 @@ import type { MemoryFaults } from '../memory/faults.ts';
 import { GuestRam } from '../memory/guest-ram.ts';
 import type { HostMemory } from '../memory/host-memory.ts';
 import { type VerifierFaults, verifyBlobs } from './guest-firmware.ts';
-import { answerLine, bootGuest } from './guest-kernel.ts';
+import { answerLine, bootGuest, powerOffLine } from './guest-kernel.ts';
 import { ModelWorkloads } from './guest-workload.ts';
 import type { BlobName, BootBlobs } from './kernel-hashes.ts';
 import type { LaunchContent } from './launch-content.ts';
@@ -53,7 +53,7 @@ export class GuestMachine implements Disposable {
   #swapped: Partial<BootBlobs> = {};
   #console = '';
   #workloads: ModelWorkloads | undefined;
-  readonly #atRun = new Set<() => void>();
+  readonly #followers = new Set<(text: string) => void>();
   #isGone = false;
 
   constructor(parts: GuestParts) {
@@ -87,14 +87,23 @@ export class GuestMachine implements Disposable {
     if (this.#hasRun) return;
     this.#hasRun = true;
     if (this.#loaded) this.#boot(this.#loaded.ram);
-    for (const tell of this.#atRun) tell();
-    this.#atRun.clear();
+    if (this.#followers.size > 0) this.#tell(this.console);
   }
 
-  /** Calls back once the vCPUs run for the first time. Returns a function that forgets it. */
-  whenRun(tell: () => void): () => void {
-    this.#atRun.add(tell);
-    return () => this.#atRun.delete(tell);
+  /** What runs in it boots again; one that nobody has looked at will have booted once when somebody does. */
+  reset(): void {
+    if (this.#hasRun && this.#loaded) this.#print(this.#start(this.#loaded.ram));
+  }
+
+  /** It powers itself off, and says so. */
+  sayPowerOff(because: 'console' | 'power button'): void {
+    if (this.#hasRun && this.#loaded) this.#print(powerOffLine(because));
+  }
+
+  /** Calls back with what the guest prints from now on. Returns a function that forgets it. */
+  follow(tell: (text: string) => void): () => void {
+    this.#followers.add(tell);
+    return () => this.#followers.delete(tell);
   }
 
   /** What the guest prints when this line is typed on its serial port. */
@@ -209,16 +218,28 @@ export class GuestMachine implements Disposable {
   }
 
   #boot(ram: GuestRam): void {
-    const { sev, kvm, content, faults } = this.#parts;
+    const { sev, kvm } = this.#parts;
     if (sev?.handle !== undefined) kvm.launchFinish(sev);
-    if (content.boot === undefined) {
-      this.#console += bootGuest(ram, content, this.#modelled());
-      return;
-    }
+    this.#console += this.#start(ram);
+  }
+
+  /** What guest firmware and kernel print. */
+  #start(ram: GuestRam): string {
+    const { content, faults } = this.#parts;
+    if (content.boot === undefined) return bootGuest(ram, content, this.#modelled());
     const blobs = { ...content.boot, ...this.#swapped };
     const { lines, boots } = verifyBlobs(ram, content.hashesArea, blobs, faults.verifier);
-    this.#console += lines.map((line) => `${line}\r\n`).join('');
+    const printed = lines.map((line) => `${line}\r\n`).join('');
     const cmdline = new TextDecoder().decode(blobs.cmdline.subarray(0, -1));
-    if (boots) this.#console += bootGuest(ram, { ...content, cmdline }, this.#modelled());
+    return boots ? printed + bootGuest(ram, { ...content, cmdline }, this.#modelled()) : printed;
+  }
+
+  #print(text: string): void {
+    this.#console += text;
+    this.#tell(text);
+  }
+
+  #tell(text: string): void {
+    for (const tell of [...this.#followers]) tell(text);
   }
 }

@@ -70,6 +70,23 @@ describe('streams', () => {
     expect(own.pushed.filter((frame) => frame.header.type === MESSAGE_TYPE.stream).at(-1)?.payload).toHaveLength(0);
   });
 
+  test('a guest boots again on its console when it is reset, and powers off when that is typed', async () => {
+    await using own = await TestClient.open(host.socketPath);
+    const dom = await running({ devices: "<serial type='pty'/>" });
+    await own.call(remote.domainOpenConsole, { dom, devName: null, flags: 0 });
+    const serial = 2;
+    await own.call(remote.domainReset, { dom, flags: 0 });
+    own.write(encodeFrame(stream(serial, MESSAGE_STATUS.continue), new TextEncoder().encode('power-off\n')));
+    await own.settle();
+    const printed = own.pushed
+      .filter((frame) => frame.header.type === MESSAGE_TYPE.stream)
+      .map((frame) => Buffer.from(frame.payload).toString())
+      .join('');
+    expect(printed.match(/"event":"ready"/g)).toHaveLength(2);
+    expect(printed).toMatch(/power-off\nSEVH \{"event":"power-off","because":"console"\}\r\n$/);
+    expect(await client.refusal(remote.domainGetState, { dom, flags: 0 })).toMatchObject({ code: 42 });
+  });
+
   test('a screenshot is a PNG', async () => {
     await using own = await TestClient.open(host.socketPath);
     const dom = await running({ devices: "<graphics type='vnc'/>" });

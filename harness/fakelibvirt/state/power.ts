@@ -52,7 +52,8 @@ function pressPowerButton(machine: Machine, domain: Domain, live: LiveDomain): v
       machine.events.emit({ kind: 'reboot', domain: domain.ref });
       domain.state = STATES.runningBooted;
       announce(machine, domain, 'resumedUnpaused');
-    } else powerOff(machine, domain, live, 'shutdownGuest');
+      live.qemu.guest.reset();
+    } else guestPowersOff(machine, domain, live, 'power button');
   });
 }
 
@@ -67,12 +68,24 @@ export function resetDomain(machine: Machine, domain: Domain): void {
   machine.events.emit({ kind: 'reboot', domain: domain.ref });
   // QEMU reports the reset of running CPUs once more by itself.
   if (domain.state[0] === STATE.running) machine.events.emit({ kind: 'reboot', domain: domain.ref });
+  live.qemu.guest.reset();
 }
 
 function canReset(machine: Machine, { definition }: LiveDomain): boolean {
   if (machine.has('reset-kills-guest')) return false;
   if (machine.has('es-reset-allowed')) return true;
   return definition.launchSecurity?.type !== 'sev' || !requiresEs(definition.launchSecurity);
+}
+
+/** The guest's own doing: its agent says so on the console. */
+export function guestPowersOff(
+  machine: Machine,
+  domain: Domain,
+  live: LiveDomain,
+  because: 'console' | 'power button',
+): void {
+  live.qemu.guest.sayPowerOff(because);
+  powerOff(machine, domain, live, 'shutdownGuest');
 }
 
 /** QEMU says SHUTDOWN and ends. */

@@ -5,6 +5,7 @@ import { refusal } from '../../refusal.ts';
 import type { LiveDomain } from '../../state/domain.ts';
 import { deviceElements } from '../../state/domain-xml/devices.ts';
 import { requireActive } from '../../state/lifecycle.ts';
+import { guestPowersOff } from '../../state/power.ts';
 import { attribute, child } from '../../state/xml/tree.ts';
 import type { RemoteHandlers } from '../dispatch.ts';
 import type { StreamSource } from '../streams.ts';
@@ -19,7 +20,8 @@ const openConsoles = new WeakMap<object, () => void>();
 export const streamHandlers: RemoteHandlers = {
   domainOpenConsole: ({ dom, devName, flags }, { machine, connection, serial }) => {
     checkFlags(flags, CONSOLE_FORCE | CONSOLE_SAFE, 'qemuDomainOpenConsole');
-    const live = requireActive(machine.domains.resolve(dom));
+    const domain = machine.domains.resolve(dom);
+    const live = requireActive(domain);
     checkDevice(live, devName);
     if (deviceElements(live.tree, 'video').length > 0 && machine.has('console-refused'))
       throw refusal('INTERNAL_ERROR', 'QEMU', 'cannot find character device <null>');
@@ -28,7 +30,7 @@ export const streamHandlers: RemoteHandlers = {
       throw refusal('OPERATION_FAILED', 'QEMU', 'Active console session exists for this domain');
     }
     previous?.();
-    const source = consoleSource(live, dom.name);
+    const source = consoleSource(live, dom.name, () => guestPowersOff(machine, domain, live, 'console'));
     connection.streams.add(serial, remoteProgram, remoteProcedures.domainOpenConsole.number, source);
     return {};
   },
@@ -69,15 +71,14 @@ function checkDevice(live: LiveDomain, devName: string | null): void {
 const TYPED_MAX = 4096;
 
 /** The model guest greets on its serial port, echoes what is typed, and answers a line as the agent does. */
-function consoleSource({ qemu }: LiveDomain, name: string): StreamSource {
+function consoleSource({ qemu }: LiveDomain, name: string, powerOff: () => void): StreamSource {
   let send: ((bytes: Uint8Array) => void) | undefined;
   let finish: (() => void) | undefined;
   let typed = '';
   const hangUp = () => finish?.();
   openConsoles.set(qemu, hangUp);
   const print = (text: string) => send?.(new TextEncoder().encode(text));
-  const forget = [qemu.whenGone(hangUp)];
-  if (!qemu.guest.hasRun) forget.push(qemu.guest.whenRun(() => print(qemu.guest.console)));
+  const forget = [qemu.whenGone(hangUp), qemu.guest.follow(print)];
   return {
     open: (sendBytes, finishStream) => {
       send = sendBytes;
@@ -89,7 +90,10 @@ function consoleSource({ qemu }: LiveDomain, name: string): StreamSource {
       send?.(bytes);
       const lines = (typed + new TextDecoder().decode(bytes)).split(/\r?\n/);
       typed = (lines.pop() ?? '').slice(0, TYPED_MAX);
-      for (const line of lines) print(qemu.guest.answer(line));
+      for (const line of lines) {
+        if (line.trim() === 'power-off') return powerOff();
+        print(qemu.guest.answer(line));
+      }
     },
     closed: () => {
       for (const one of forget) one();
