@@ -98,7 +98,7 @@ function drawGuest(guest: Guest, left: number): Html {
 }
 
 function table({ guests }: MemoryPicture): Html {
-  return html`<div class="scroll" tabindex="0" role="region" aria-label="Memories"><table><thead><tr><th scope="col">Guest</th><th scope="col">Pages of zeros</th><th scope="col">Bits per byte of the others</th><th scope="col">Parts above 7 bits</th></tr></thead><tbody>${guests.map(
+  return html`<div class="scroll" tabindex="0" role="region" aria-label="Memories"><table><thead><tr><th scope="col">Guest</th><th scope="col" class="number">Pages of zeros</th><th scope="col" class="number">Bits per byte of the others</th><th scope="col" class="number">Parts above 7 bits</th></tr></thead><tbody>${guests.map(
     ({ name, bytes, pagesOfZeros, histogram, tileBits }) => {
       const used = tileBits.filter((bits) => bits > 0);
       return html`<tr><th scope="row">${name}</th><td class="number">${pagesOfZeros} of ${Math.ceil(bytes / PAGE_BYTES)}</td><td class="number">${entropy(histogram).toFixed(2)}</td><td class="number">${used.filter((bits) => bits > 7).length} of ${used.length} that hold something</td></tr>`;

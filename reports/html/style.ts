@@ -50,6 +50,7 @@ main.wrap{padding-top:1.8rem;padding-bottom:2rem}
 table{border-collapse:collapse;width:100%;font-size:.92rem}
 th,td{text-align:left;vertical-align:top;padding:.45rem .7rem .45rem 0;border-bottom:1px solid var(--line);font-weight:400}
 thead th{color:var(--quiet);font-size:.78rem;padding-top:0;white-space:nowrap}
+thead th.number{font-family:inherit;text-align:right;padding-right:.7rem}
 td.number{padding-right:.7rem}
 .index td,.index th{padding-top:.35rem;padding-bottom:.35rem}
 .index{table-layout:fixed}.index thead th:nth-child(1){width:7.6rem}.index thead th:nth-child(2){width:11rem}.index thead th:nth-child(4){width:8rem}.index thead th:nth-child(5){width:5.5rem}.index a{font-weight:600;text-decoration:none}.index a:hover{text-decoration:underline}
