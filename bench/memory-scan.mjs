@@ -89,10 +89,13 @@ function compareSpeed(title, bytes, reader, scan) {
   const ratio = typical('reader', 'ms') / typical('all', 'ms');
   const ratioOfOne = typical('reader', 'ms') / typical('one', 'ms');
   const ofProcessor = typical('reader', 'cpuMs') / typical('one', 'cpuMs');
+  const ofProcessors = (typical('reader', 'cpuMs') / typical('all', 'cpuMs')) * threads;
   const times = /** @type {const} */ (['reader', 'all', 'one']).map((who) => speed(typical(who, 'ms')));
   say(`${title}: ${ratio.toFixed(2)} with ${threads} threads, ${ratioOfOne.toFixed(2)} with one`);
   say(`  plain reading ${times[0]}, scan ${times[1]}, with one thread ${times[2]}`);
-  say(`  by processor time, one thread: ${ofProcessor.toFixed(2)}; load ${loadavg()[0]?.toFixed(1)}`);
+  say(
+    `  by processor time ${ofProcessors.toFixed(2)} if ${threads} processors were free, ${ofProcessor.toFixed(2)} with one; load ${loadavg()[0]?.toFixed(1)}`,
+  );
   return ratio;
 }
 
