@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { toHex } from '../../core/bytes.ts';
@@ -158,7 +158,6 @@ async function runTrials(
     ended: 0,
   }));
   const startedAtMs = Date.now();
-  mkdirSync(path.join(folder, 'artifacts'));
   const onScenarioEvent = (event: RunEvent & { scenario: string }) => {
     const [id = '', key = ''] = event.scenario.split('@');
     const own = observed[Number(key)];
@@ -187,6 +186,8 @@ async function runTrials(
       // Every trial has an emulated host of its own.
       allowDestructive: true,
       leavesOutUnasked,
+      reportsFailuresOnly: true,
+      hasBuiltInImagesOnly: true,
       variants: trials.map(({ profile, fault }, index) => ({
         key: String(index),
         host: `fake:${profile}`,

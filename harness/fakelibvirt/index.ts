@@ -28,6 +28,8 @@ export interface EmulatedHostOptions {
   readonly esBesideSnp?: 'refused' | 'taken' | undefined;
   /** Where firmware images and kernels are looked for first, by their whole path or their file name. */
   readonly imagesFolder?: string | undefined;
+  /** Else images of this machine's file system come before those that are built in. */
+  readonly hasBuiltInImagesOnly?: boolean | undefined;
   readonly log?: ((line: string) => void) | undefined;
 }
 
@@ -59,12 +61,10 @@ export interface EmulatedHostCounters {
  */
 export async function startEmulatedHost(options: EmulatedHostOptions): Promise<EmulatedHost> {
   const profile = withSnp(withMaxAsid(profiles[options.profile], options.maxAsidOverride), options.esBesideSnp);
-  const machine = new Machine(
-    profile,
-    checkedFaults(options.faults ?? []),
-    options.delays ?? 'none',
-    options.imagesFolder,
-  );
+  const machine = new Machine(profile, checkedFaults(options.faults ?? []), options.delays ?? 'none', {
+    folder: options.imagesFolder,
+    isBuiltInOnly: options.hasBuiltInImagesOnly,
+  });
   const ownDirectory = options.socketPath === undefined ? await mkdtemp(path.join(tmpdir(), 'sev-host-')) : undefined;
   const socketPath = options.socketPath ?? path.join(ownDirectory ?? '', 'libvirt-sock');
   const dispatcher = createDispatcher(remoteHandlers, qemuHandlers, emulatorHandlers);

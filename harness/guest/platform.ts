@@ -58,10 +58,12 @@ export async function readPlatform(host: Host, facts: SevFacts): Promise<Platfor
   return { certificates, chain: verifyChain(certificates, { trustedRoot: roots.ark }) };
 }
 
-/** A session that only this platform can open, under a policy; also for a platform that nothing vouches for. */
-export function createOwnerSession({ certificates }: Platform, policy: number): LaunchSession {
-  const verification = { trustedRoot: certificates.ark };
-  return createLaunchSession({ platform: certificates, verification, policy, random: randomBytes, insecure: true });
+/**
+ * A session that only this platform can open, under a policy; also for a platform that nothing vouches for: the verdict
+ * on its chain was given when it was read.
+ */
+export function createOwnerSession({ certificates: { pdh } }: Platform, policy: number): LaunchSession {
+  return createLaunchSession({ platform: { pdh }, policy, random: randomBytes, insecure: true });
 }
 
 /** As libvirt's XML takes it. */

@@ -20,6 +20,8 @@ export interface Host extends AsyncDisposable {
 
 export interface OpenHostOptions {
   readonly faults?: readonly FaultId[];
+  /** An emulated host boots nothing of this machine. */
+  readonly hasBuiltInImagesOnly?: boolean | undefined;
   readonly signal?: AbortSignal;
 }
 
@@ -30,7 +32,11 @@ const KEEPALIVE = { intervalMs: 5000, count: 5 };
 export async function openHost(name: HostName, options: OpenHostOptions = {}): Promise<Host> {
   const connectOptions = options.signal === undefined ? {} : { signal: options.signal };
   if (name.kind === 'emulated') {
-    const emulated = await startEmulatedHost({ profile: name.profile, faults: options.faults ?? [] });
+    const emulated = await startEmulatedHost({
+      profile: name.profile,
+      faults: options.faults ?? [],
+      hasBuiltInImagesOnly: options.hasBuiltInImagesOnly,
+    });
     try {
       const connection = await connect(emulated.uri, connectOptions);
       return host({

@@ -62,7 +62,7 @@ async function bench(fault: FaultId): Promise<Bench> {
     async isMeasured(dom, firmware, more = new Uint8Array(), tik = owner.keys.tik) {
       const blob = Buffer.from(await measurement(dom), 'base64');
       const digest = createHash('sha256');
-      if (firmware !== undefined) digest.update(new ImageFiles(undefined).firmware(firmware));
+      if (firmware !== undefined) digest.update(new ImageFiles().firmware(firmware));
       const launchDigest = digest.update(more).digest();
       const version = { apiMajor: 0, apiMinor: 17, build: 48 };
       const inputs = { ...version, policy: POLICY, launchDigest, nonce: blob.subarray(32) };

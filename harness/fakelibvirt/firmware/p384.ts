@@ -1,5 +1,5 @@
 import { createECDH, createHash, createPublicKey, verify } from 'node:crypto';
-import { concatBytes } from '../../../core/bytes.ts';
+import { concatBytes, toHex } from '../../../core/bytes.ts';
 import type { RandomBytes } from './random.ts';
 
 /** Parameters of P-384 (FIPS 186-4, D.1.2.4; SEC 2, secp384r1). */
@@ -57,20 +57,25 @@ export function sharedSecret(secret: bigint, point: Point): Uint8Array {
   return keyAgreement(secret)(point);
 }
 
+/** Peers of one key that come again: the owner of many guests, and the machine itself. */
+const KEPT_PEERS = 4;
+
 /**
- * The same for a key that agrees with one peer after another. The last Z is kept: owners launch guest after guest with
- * one key, and each Z takes as long as the rest of a launch.
+ * The same for a key that agrees with one peer after another. The last few Z are kept: owners launch guest after guest
+ * with one key, and each Z takes as long as the rest of a launch.
  */
 export function keyAgreement(secret: bigint): (point: Point) => Uint8Array {
   const ecdh = createECDH('secp384r1');
   ecdh.setPrivateKey(toBigEndian(secret));
-  let last: { readonly point: Point; readonly z: Uint8Array } | undefined;
+  const kept = new Map<string, Uint8Array>();
   return (point) => {
-    if (last?.point.x !== point.x || last.point.y !== point.y) {
-      const uncompressed = concatBytes(Uint8Array.of(0x04), toBigEndian(point.x), toBigEndian(point.y));
-      last = { point, z: new Uint8Array(ecdh.computeSecret(uncompressed)) };
-    }
-    return Uint8Array.from(last.z);
+    const uncompressed = concatBytes(Uint8Array.of(0x04), toBigEndian(point.x), toBigEndian(point.y));
+    const peer = toHex(uncompressed);
+    const z = kept.get(peer) ?? new Uint8Array(ecdh.computeSecret(uncompressed));
+    kept.delete(peer);
+    kept.set(peer, z);
+    for (const oldest of kept.keys()) if (kept.size > KEPT_PEERS) kept.delete(oldest);
+    return Uint8Array.from(z);
   };
 }
 

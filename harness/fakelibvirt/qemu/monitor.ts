@@ -8,6 +8,7 @@ import { sevInfo } from '../state/sev-info.ts';
 import { injectLaunchSecret, type LaunchAnswer, launchMeasurement, sevState } from '../state/sev-launch.ts';
 import { STATE, STATES } from '../state/states.ts';
 import { hmpExamine, savePhysicalMemory } from './memory-commands.ts';
+import { MIGRATION_BLOCKER } from './texts.ts';
 
 /** The answer of one QMP command: a value, or QEMU's error class and words. */
 type Answer = { readonly value: unknown } | { readonly errorClass: string; readonly words: string };
@@ -58,6 +59,10 @@ const COMMANDS: Readonly<Record<string, (context: Context) => Answer>> = {
     generic(
       live.qemu.sev ? 'SEV: Failed to query the attestation report length ret=-22 fw_err=0 ()' : 'SEV is not enabled',
     ),
+  // The blocker of target/i386/sev.c comes with LAUNCH_FINISH: a guest that has not run shows none.
+  'query-migrate': ({ live: { qemu } }) => ({
+    value: qemu.guest.isEncrypted && qemu.guest.hasRun ? { 'blocked-reasons': [MIGRATION_BLOCKER] } : {},
+  }),
   'query-version': ({ machine }) => {
     const [major, minor, micro] = machine.profile.qemu;
     return { value: { qemu: { micro, minor, major }, package: '' } };

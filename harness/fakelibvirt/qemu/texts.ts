@@ -1,5 +1,8 @@
 import { isAtLeast, type Version } from '../profiles/profile.ts';
 
+/** Why an encrypted guest is not migrated (target/i386/sev.c). */
+export const MIGRATION_BLOCKER = 'SEV: Migration is not implemented';
+
 /** What QEMU writes on stderr, by the version that writes it (target/i386/sev.c, accel/kvm). */
 export interface QemuVoice {
   /** The function that reports most SEV failures; it was renamed twice. */

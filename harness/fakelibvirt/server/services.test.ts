@@ -41,7 +41,7 @@ describe('monitor', () => {
     expect(await status()).toBe('paused');
   });
 
-  test('shows the state of a SEV launch, and that a plain guest has none', async () => {
+  test('shows the state of a SEV launch and what blocks its migration, and that a plain guest has neither', async () => {
     const sev = await running({ policy: SEV_POLICY }, 1);
     expect((await qmp(sev, 'query-sev')).return).toMatchObject({
       enabled: true,
@@ -49,11 +49,15 @@ describe('monitor', () => {
       policy: 3,
       'build-id': 48,
     });
+    expect((await qmp(sev, 'query-migrate')).return).toEqual({});
     await client.call(remote.domainResume, { dom: sev });
     expect((await qmp(sev, 'query-sev')).return).toMatchObject({ state: 'running' });
+    const blocked = { 'blocked-reasons': ['SEV: Migration is not implemented'] };
+    expect((await qmp(sev, 'query-migrate')).return).toEqual(blocked);
     expect((await qmp(sev, 'query-sev-capabilities')).return).toMatchObject({ cbitpos: 47, 'reduced-phys-bits': 1 });
     const plain = await running();
     expect((await qmp(plain, 'query-sev')).return).toMatchObject({ enabled: false, state: 'uninit' });
+    expect((await qmp(plain, 'query-migrate')).return).toEqual({});
     expect((await qmp(plain, 'query-sev-launch-measure')).error).toEqual({
       class: 'GenericError',
       desc: 'SEV launch measurement is not available',

@@ -11,15 +11,19 @@ interface Known {
 /** Files in this process, by path: hosts that are started by the dozen read an image once. */
 const known = new Map<string, Known>();
 
-/**
- * The images that guests name: from a folder that was given, where they lie under their whole path or their file name,
- * else from this machine, else built in.
- */
-export class ImageFiles implements HostImages {
-  readonly #folder: string | undefined;
+export interface ImageSources {
+  /** Where images lie under their whole path or their file name. */
+  readonly folder?: string | undefined;
+  /** Nothing of this machine: what is installed here changes nothing. */
+  readonly isBuiltInOnly?: boolean | undefined;
+}
 
-  constructor(folder: string | undefined) {
-    this.#folder = folder;
+/** The images that guests name: from a folder that was given, else from this machine, else built in. */
+export class ImageFiles implements HostImages {
+  readonly #sources: ImageSources;
+
+  constructor(sources: ImageSources = {}) {
+    this.#sources = sources;
   }
 
   firmware(filePath: string): Uint8Array {
@@ -31,11 +35,10 @@ export class ImageFiles implements HostImages {
   }
 
   #find(filePath: string): Uint8Array | undefined {
+    const { folder, isBuiltInOnly } = this.#sources;
     const inFolder =
-      this.#folder === undefined
-        ? []
-        : [path.join(this.#folder, filePath), path.join(this.#folder, path.basename(filePath))];
-    for (const candidate of [...inFolder, filePath]) {
+      folder === undefined ? [] : [path.join(folder, filePath), path.join(folder, path.basename(filePath))];
+    for (const candidate of isBuiltInOnly ? inFolder : [...inFolder, filePath]) {
       const bytes = readIfFile(candidate);
       if (bytes) return bytes;
     }

@@ -22,7 +22,7 @@ import { type QemuVoice, qemuVoice } from '../qemu/texts.ts';
 import type { SavedImage } from './domain.ts';
 import type { DomainDefinition } from './domain-xml/definition.ts';
 import { EventBus } from './events.ts';
-import { ImageFiles } from './images.ts';
+import { ImageFiles, type ImageSources } from './images.ts';
 import { DomainRegistry } from './registry.ts';
 import { StoragePools } from './storage.ts';
 
@@ -61,12 +61,12 @@ export class Machine {
   #sevGuests = 0;
   #lastDomainId = 0;
 
-  constructor(profile: Profile, faults: FaultSwitches, delays: 'none' | 'realistic', imagesFolder?: string) {
+  constructor(profile: Profile, faults: FaultSwitches, delays: 'none' | 'realistic', images?: ImageSources) {
     this.profile = profile;
     this.faults = faults;
     this.clock = delays === 'realistic' ? systemClock : virtualClock(Date.now());
     this.bootedAtMs = this.clock.nowMs();
-    this.images = new ImageFiles(imagesFolder);
+    this.images = new ImageFiles(images);
     const tweak = sevGeneration(profile) === 'naples' ? 'fixed' : 'per-boot';
     this.memory = new HostMemory({ tweak, random: systemRandom, faults: hardwareFaults(faults) });
     this.kvm = new KvmSev(profile, () => this.sevDriver, kvmFaults(faults));

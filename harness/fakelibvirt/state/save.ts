@@ -1,3 +1,4 @@
+import { MIGRATION_BLOCKER } from '../qemu/texts.ts';
 import { refusal, systemRefusal } from '../refusal.ts';
 import { DELAY_MS } from './delays.ts';
 import type { Domain, LiveDomain } from './domain.ts';
@@ -15,7 +16,7 @@ export function assertMigratable(machine: Machine, { qemu }: LiveDomain, fault?:
   if (qemu.definition.launchSecurity?.type !== 'sev') return;
   if (fault !== undefined && machine.has(fault)) return;
   if (machine.has('refusal-kills-guest')) qemu.exit('killed');
-  const reason = machine.has('refusal-text-changed') ? '' : ': SEV: Migration is not implemented';
+  const reason = machine.has('refusal-text-changed') ? '' : `: ${MIGRATION_BLOCKER}`;
   const code = machine.has('refusal-code-changed') ? 'INTERNAL_ERROR' : 'OPERATION_INVALID';
   throw refusal(code, 'QEMU', `cannot migrate domain${reason}`);
 }
