@@ -158,9 +158,12 @@ function assembleKernel() {
   ]);
 }
 
+let compiled: object | undefined;
+
 /** The kernel on a memory of `bytes` bytes or a little more, which begins as zeros. */
 export function startKernel(bytes: number): { readonly lookAt: PageKernel; readonly memory: ArrayBuffer } {
   const memory = new WebAssembly.Memory({ initial: Math.ceil(bytes / WASM_PAGE_BYTES) });
-  const instance = new WebAssembly.Instance(new WebAssembly.Module(assembleKernel()), { env: { memory } });
+  compiled ??= new WebAssembly.Module(assembleKernel());
+  const instance = new WebAssembly.Instance(compiled, { env: { memory } });
   return { lookAt: instance.exports.run, memory: memory.buffer };
 }

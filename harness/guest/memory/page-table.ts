@@ -40,14 +40,16 @@ export interface PackedPages extends SortedCounts {
  * Fingerprints have 64 bits: among the 2 million pages of 8 GiB two different ones look the same with a probability of 1e-7.
  */
 export class PageTable {
-  readonly #known: CountsRoom = roomFor(MAX_CONTENTS);
-  readonly #waiting = new Uint32Array(MAX_WAITING * 2);
+  readonly #known: CountsRoom;
+  readonly #waiting: Uint32Array<ArrayBuffer>;
   #waitingPages = 0;
   /** Low bits of a fingerprint that must be zero. */
   #level = 0;
 
-  /** Large memories all need the same room from the start; small ones as much as they have contents. */
-  constructor(expectedPages = 0) {
+  /** Large memories, and those of unknown size, all need the same room; small ones as much as they have pages. */
+  constructor(expectedPages = Number.POSITIVE_INFINITY) {
+    this.#known = roomFor(Math.min(MAX_CONTENTS, expectedPages));
+    this.#waiting = new Uint32Array(Math.min(MAX_WAITING, Math.max(1, expectedPages)) * 2);
     if (expectedPages < LARGE_PAGES) return;
     // Until it is written, an array has no memory of its own.
     for (const array of [this.#known.words, this.#known.pages, this.#waiting]) array.fill(0);
@@ -58,7 +60,7 @@ export class PageTable {
     this.#waiting[this.#waitingPages * 2] = low;
     this.#waiting[this.#waitingPages * 2 + 1] = high;
     this.#waitingPages++;
-    if (this.#waitingPages === MAX_WAITING) this.#settle();
+    if (this.#waitingPages * 2 === this.#waiting.length) this.#settle();
   }
 
   /** Adds what another table has counted. */

@@ -77,7 +77,7 @@ export class MemoryScanner {
 
   /** Throws `MEMORY_TOKEN`. */
   constructor(plan: ScanPlan) {
-    this.#pages = new PageTable(plan.sizeBytes / PAGE_BYTES);
+    this.#pages = new PageTable(Math.ceil(plan.sizeBytes / PAGE_BYTES));
     this.#search = plan.token && new TokenSearch(plan.token);
     const even = Math.ceil(plan.sizeBytes / MAX_TILES / PAGE_BYTES) * PAGE_BYTES;
     this.#bytesPerTile = Math.max(MIN_TILE_BYTES, even);
