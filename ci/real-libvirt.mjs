@@ -206,6 +206,20 @@ async function endGuests(/** @type {string} */ folder, /** @type {number} */ uid
   }
 }
 
+/** What there still is of guests, storage pools and leases, each with its kind. @param {Daemon} daemon @param {string} uri */
+async function leftBehind(daemon, uri) {
+  const listed = async (/** @type {string} */ kind, /** @type {string[]} */ words) =>
+    (await $`virsh -c ${uri} ${words}`).stdout
+      .split('\n')
+      .flatMap((name) => (name.trim() ? [`${kind} ${name.trim()}`] : []));
+  const leases = await readdir(daemon.place('leases')).catch(() => []);
+  return [
+    ...(await listed('guest', ['list', '--all', '--name'])),
+    ...(await listed('storage pool', ['pool-list', '--all', '--name'])),
+    ...leases.map((name) => `lease ${name}`),
+  ];
+}
+
 /** @param {Daemon} daemon @param {{ uid: number, created: boolean }} user */
 async function stop(daemon, user) {
   if (daemon.child.exitCode === null && daemon.child.signalCode === null) {
@@ -242,7 +256,8 @@ try {
   const self = process.argv.findIndex((word) => path.resolve(word) === fileURLToPath(import.meta.url));
   const given = process.argv.slice(self + 1);
   // SEV_HARNESS_REAL_SESSION is the XDG_RUNTIME_DIR under which plain qemu:///session finds this daemon.
-  exitCode = await run(given.length > 0 ? given : vitest, {
+  const isTest = given.length === 0;
+  exitCode = await run(isTest ? vitest : given, {
     SEV_HARNESS_REAL_URI: uri,
     SEV_HARNESS_REAL_SESSION: daemon.runtime,
     // This daemon is nobody else's host.
@@ -250,6 +265,11 @@ try {
     SEV_HARNESS_KERNEL: process.env.SEV_HARNESS_KERNEL ?? (await unpackKernel(daemon.place('kernel'))),
     SEV_HARNESS_IMAGES: daemon.place('images'),
   });
+  const left = isTest ? await leftBehind(daemon, uri) : [];
+  if (left.length > 0) {
+    say(`the tests left behind ${left.join(', ')}`);
+    exitCode ||= 1;
+  }
 } catch (error) {
   say(error instanceof Error ? error.message : String(error));
 } finally {
