@@ -238,6 +238,17 @@ describe('scenario', () => {
     expect(bad.stderr).toContain("'nonsense' is not a host");
   });
 
+  it('runs scenarios in the order of their names, however they are named or how large their files are', async () => {
+    const words = ['scenario', 'slot-churn', 'ksm', 'domain-conformance', '--host', 'fake:no-sev', '--json'];
+    const { stdout } = await harness([...words, '--report', path.join(folder, 'order')]);
+    const events = stdout.split('\n').map((line) => JSON.parse(line) as { type: string; scenario?: string });
+    expect(events.filter(({ type }) => type === 'scenario-started').map(({ scenario }) => scenario)).toEqual([
+      'domain-conformance',
+      'ksm',
+      'slot-churn',
+    ]);
+  });
+
   it('lists scenarios without running any', async () => {
     const { code, stdout } = await harness(['scenario', '--list', '--json']);
     expect(code).toBe(0);

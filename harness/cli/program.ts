@@ -139,7 +139,8 @@ Exit codes: 0 usable for SEV, 1 not usable, 2 the host or one of the two conditi
 Examples:
   npm run emulate -- --profile naples
   npm run emulate -- --profile naples-es --socket /tmp/sev.sock
-  virsh -c "$(head -n1 uri)" nodesevinfo                          where uri holds the line that emulate printed
+  npm run --silent emulate -- --profile milan > uri &             stdout is the URI alone
+  virsh -c "$(cat uri)" nodesevinfo
 
 Ctrl-C stops the host and every guest on it.`,
     )
