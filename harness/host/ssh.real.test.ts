@@ -26,6 +26,9 @@ const localUri = process.env.SEV_HARNESS_REAL_URI;
 if (runtime === undefined || localUri === undefined)
   throw new Error('SEV_HARNESS_REAL_SESSION is not set: run npm run test:real');
 
+/** In one piece, which is one command through ssh for each way of reading. */
+const PAGE_KIB = 4;
+
 let sshd: Sshd;
 let program: TestProgram;
 let folder: string;
@@ -167,7 +170,7 @@ describe('a guest of a host behind ssh', () => {
     const token = randomBytes(32);
     try {
       const launcher = new GuestLauncher({ host, facts, settings, cleanup, signal, nowMs: () => Date.now() });
-      const request = { canaryHex: token.toString('hex'), canaryKiB: 64 };
+      const request = { canaryHex: token.toString('hex'), canaryKiB: PAGE_KIB };
       const launch = await agentLaunch({ host, settings, signal }, request);
       expect(launch.boot?.kernel).toContain(path.join(folder, 'images there'));
       const paused = await launcher.launchOrFail('plain', 'far', { ...launch, memoryMiB: 192, isPaused: true });
@@ -177,8 +180,8 @@ describe('a guest of a host behind ssh', () => {
       const { reached, outOfReach } = await surveyMemory(host, guest, places, { token, signal });
       expect(outOfReach).toEqual([]);
       const seen = reached.map(({ route, privateHits }) => [route.id, privateHits]);
-      const perToken = (64 * 1024) / token.length;
-      expect(seen).toEqual(routes.map(({ id }) => [id, perToken]));
+      const tokens = (PAGE_KIB * 1024) / token.length;
+      expect(seen).toEqual(routes.map(({ id }) => [id, tokens]));
       expect(new Set(reached.map(({ privateSha256 }) => privateSha256)).size).toBe(1);
       await guest.stop();
     } finally {
