@@ -75,7 +75,7 @@ export {
 } from './guest/policy-trial.ts';
 export { GuestLauncher, type Launch, type LiveGuest, type PausedGuest, type RunningGuest } from './guest/running.ts';
 export { randomBytesHex, sha256Hex, shortcutsOf } from './guest/shortcuts.ts';
-export { countRunning, fillSlots, launchEach, stopAll } from './guest/slot-guests.ts';
+export { countPlainGuests, countRunning, fillSlots, launchEach, stopAll } from './guest/slot-guests.ts';
 export { kindPolicy } from './guest/spec.ts';
 export { MAY_NOT_LOCK, startDefined } from './guest/start.ts';
 export { forgeChain, ownerObjections, type Tampering, tamper, withOtherPdh } from './guest/tampering.ts';

@@ -11,7 +11,7 @@ const folder = mkdtempSync(path.join(tmpdir(), 'sevh-catalogue-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 /** What has a half that needs no encryption; perf-overhead has one too, and takes minutes without hardware. */
-const CONTROLS = ['ksm', 'lifecycle-allowed', 'memory-encryption', 'memory-pinning'];
+const CONTROLS = ['ksm', 'lifecycle-allowed', 'memory-encryption', 'memory-pinning', 'slot-limit'];
 const SLOW = 'perf-overhead';
 const KSM = '/sys/kernel/mm/ksm/run';
 

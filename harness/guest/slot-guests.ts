@@ -1,4 +1,7 @@
+import type { ScenarioContext } from '../fixtures/scenario.ts';
 import type { Refusal } from '../host/refusal.ts';
+import { impossibleMemoryMiB } from './memory-limits.ts';
+import { guestName } from './ownership.ts';
 import type { GuestLauncher, Launch, RunningGuest } from './running.ts';
 import type { GuestKind } from './spec.ts';
 
@@ -43,4 +46,61 @@ export async function countRunning(guests: readonly RunningGuest[]): Promise<num
 
 export async function stopAll(guests: readonly RunningGuest[]): Promise<void> {
   for (const guest of guests) await guest.stop();
+}
+
+const COUNTED = 'counted';
+
+/** How many guests should be active after each thing that was done, and how many the host lists. */
+export interface Counts {
+  readonly expected: Readonly<Record<string, number>>;
+  readonly actual: Readonly<Record<string, number>>;
+}
+
+/**
+ * Starts `count` guests without encryption, replaces one that stops and one whose QEMU is killed, lets a launch fail, stops all, and
+ * counts after each.
+ *
+ * A kill that is out of reach, and a failure that this host does not give for sure, are left out with a note.
+ */
+export async function countPlainGuests(
+  { host, settings, note }: ScenarioContext,
+  launcher: GuestLauncher,
+  count: number,
+  stop: (guest: RunningGuest) => Promise<unknown>,
+): Promise<Counts> {
+  const [expected, actual]: [Record<string, number>, Record<string, number>] = [{}, {}];
+  const prefix = guestName(settings.owner.runId, `${COUNTED}-`);
+  const countAfter = async (what: string, shouldRun: number) => {
+    expected[what] = shouldRun;
+    actual[what] = (await host.connection.listDomains({ active: true })).filter(({ name }) =>
+      name.startsWith(prefix),
+    ).length;
+  };
+  const { guests } = await launchEach(launcher, 'plain', COUNTED, count);
+  await countAfter('starts', count);
+
+  const replace = async (what: string, guest: RunningGuest) => {
+    guests.splice(guests.indexOf(guest), 1);
+    await countAfter(what, count - 1);
+    guests.push(...(await launchEach(launcher, 'plain', COUNTED, 1)).guests);
+  };
+  const [stopped] = guests;
+  if (stopped !== undefined) {
+    await stop(stopped);
+    await replace('a stop', stopped);
+  }
+  const [killed] = guests;
+  const refused = await killed?.kill();
+  if (refused !== undefined) note(`no guest was killed: ${refused.outOfReach}`);
+  else if (killed !== undefined) await replace('a kill', killed);
+
+  const memoryMiB = await impossibleMemoryMiB(host);
+  if (typeof memoryMiB === 'number') {
+    const failing = await launcher.launch('plain', COUNTED, { memoryMiB });
+    await countAfter('a failed launch', count);
+    if (failing.outcome === 'started') await failing.guest.stop();
+  } else note(`no launch failed: ${memoryMiB.because}`);
+  await stopAll(guests);
+  await countAfter('all were stopped', 0);
+  return { expected, actual };
 }

@@ -250,7 +250,7 @@ const FAULTS = {
   'failed-start-stays-paused': {
     breaks: 'a guest whose start failed stays behind, paused for ever',
     expected: [
-      { scenario: 'slot-limit', checks: ['inventory-matches', 'nothing-lost'] },
+      { scenario: 'slot-limit', checks: ['inventory-matches', 'nothing-lost', 'plain-guests-counted'] },
       { scenario: 'domain-conformance', checks: ['refused-guests-left-nothing'] },
       { scenario: 'policy-matrix', checks: ['refused-left-nothing'] },
     ],

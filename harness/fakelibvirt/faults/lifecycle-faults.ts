@@ -122,10 +122,16 @@ export const LIFECYCLE_FAULTS = {
   },
   'overcommit-unchecked': {
     breaks: 'a guest larger than the host starts',
-    expected: [{ scenario: PINNING, checks: ['too-large-refused'] }],
+    expected: [
+      { scenario: PINNING, checks: ['too-large-refused'] },
+      { scenario: 'slot-limit', checks: ['plain-guests-counted'] },
+    ],
   },
   'failed-start-kills-guests': {
     breaks: 'a start for which memory is missing costs the oldest guest its life',
-    expected: [{ scenario: PINNING, checks: ['others-survive'] }],
+    expected: [
+      { scenario: PINNING, checks: ['others-survive'] },
+      { scenario: 'slot-limit', checks: ['plain-guests-counted'] },
+    ],
   },
 } as const satisfies Readonly<Record<string, FaultEntry>>;
