@@ -125,6 +125,7 @@ describe('waiting for an event', () => {
 
   it('of a guest that ends in silence says where to look, and nothing of how it boots', async () => {
     const { terminal, console } = await follow();
+    terminal.print('\u001b[2J\u001b[01;01H');
     terminal.end();
     await expect(console.waitFor('ready', PATIENCE)).rejects.toMatchObject({
       code: 'GUEST_CONSOLE_ENDED',

@@ -190,7 +190,7 @@ export class GuestConsole implements AsyncDisposable {
   #withDiagnosis(code: 'GUEST_CONSOLE_TIMEOUT' | 'GUEST_CONSOLE_ENDED', message: string, cause?: unknown) {
     const isEnd = code === 'GUEST_CONSOLE_ENDED';
     // Silence has its causes while a guest runs; of one that ended it tells nothing.
-    const diagnosis = isEnd && this.#text === '' ? undefined : diagnoseBoot(this.#text);
+    const diagnosis = isEnd && this.#lastLine() === undefined ? undefined : diagnoseBoot(this.#text);
     const extras = {
       ...(cause === undefined ? {} : { cause }),
       ...(isEnd ? { hint: ENDED_HINT } : {}),
@@ -201,11 +201,16 @@ export class GuestConsole implements AsyncDisposable {
     return guestError(code, `${message}. ${diagnosis.cause}`, { ...extras, hint: diagnosis.fix });
   }
 
-  #lastSeen(): string {
-    const last = this.#text
+  /** Firmware clears the screen before it has anything to say. */
+  #lastLine(): string | undefined {
+    return this.#text
       .split('\n')
       .map(printable)
       .findLast((line) => line !== '');
+  }
+
+  #lastSeen(): string {
+    const last = this.#lastLine();
     return last === undefined ? 'it printed nothing' : `it printed last: ${last.slice(0, SHOWN_MAX)}`;
   }
 }
