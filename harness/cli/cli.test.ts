@@ -187,6 +187,17 @@ describe('scenario', () => {
     expect(stderr).toMatch(/needs sev/);
   });
 
+  it.each([
+    ['that is not there', '/nonexistent/vmlinuz', 2, /cannot read kernel \/nonexistent\/vmlinuz: ENOENT/],
+    ['that is none', main, 3, /is no x86 kernel/],
+  ])('does not begin with a kernel %s', async (_what, kernel, expected, text) => {
+    const report = path.join(folder, 'kernel');
+    const { code, stderr } = await harness(['scenario', 'slot-churn', '--kernel', kernel, '--report', report]);
+    expect(code).toBe(expected);
+    expect(stderr).toMatch(text);
+    expect(existsSync(report)).toBe(false);
+  });
+
   it('does not let a required need be skipped', async () => {
     const words = ['scenario', '--require', 'sev-es', '--report', path.join(folder, 'required')];
     const { code, stderr } = await harness(words);

@@ -10,6 +10,7 @@ import { openJsonStream, openTerminal } from '../../reports/terminal/stream.ts';
 import { harnessError } from '../errors.ts';
 import { reportedError, type UntimedEvent } from '../fixtures/recorder.ts';
 import type { ScenarioSettings } from '../fixtures/settings.ts';
+import { findKernel } from '../guest/image/kernel.ts';
 import { createRunId, currentOwner, isOurName, type Owner } from '../guest/ownership.ts';
 import { hostFactsOf } from '../host/describe.ts';
 import { readSevFacts } from '../host/facts.ts';
@@ -50,6 +51,8 @@ export async function scenarioVerb(ids: readonly string[], options: ScenarioOpti
   }
   const hostName = parseHostName(options.host);
   refuseBadOptions(hostName, options);
+  // Also where the guests do not boot it: what was asked for is there, or nothing begins.
+  if (options.kernel !== undefined) await findKernel(options.kernel);
 
   const startedAtMs = systemClock.nowMs();
   const owner = currentOwner(createRunId(startedAtMs, toHex(randomBytes(3))));
