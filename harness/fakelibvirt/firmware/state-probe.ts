@@ -46,6 +46,7 @@ export class StateProbe {
   #keys = NO_KEYS;
   #measurement: Uint8Array = new Uint8Array(32);
   readonly #arrivals = new Map<number, Arrival>();
+  #owned: Owned | undefined;
 
   constructor({ version, generation, faults }: Pick<SecureProcessorOptions, 'version' | 'generation' | 'faults'>) {
     this.#address = this.#memory.dram.allocate(2 * 4096);
@@ -219,15 +220,25 @@ export class StateProbe {
     return exported.status === SEV_STATUS.SUCCESS ? exported.pdh : new Uint8Array(CERTIFICATE_BYTES);
   }
 
-  /** PEK and OCA of an owner who signed this machine's request. */
-  #ownedPek(): readonly [pek: Uint8Array, oca: Uint8Array] {
+  /** PEK and OCA of an owner who signed this machine's request: the same for the same request. */
+  #ownedPek(): Owned['certificates'] {
     const reply = this.#processor.platform.pekCsr();
     const request = reply.status === SEV_STATUS.SUCCESS ? reply.csr : new Uint8Array(CERTIFICATE_BYTES);
-    const keys = generateKeyPair(systemRandom);
-    const oca = encodeBody({ apiMajor: 0, apiMinor: 0 }, USAGE.OCA, ALGORITHM.ECDSA_SHA256, keys.point);
-    const sign = (body: Uint8Array) => encodeEcdsaSlot(USAGE.OCA, signSha256(body, keys.secret, systemRandom));
-    return [assemble(bodyOf(request), sign(bodyOf(request))), assemble(oca, sign(oca))];
+    if (this.#owned === undefined || !equalBytes(this.#owned.request, request)) this.#owned = createOwned(request);
+    return this.#owned.certificates;
   }
+}
+
+interface Owned {
+  readonly request: Uint8Array;
+  readonly certificates: readonly [pek: Uint8Array, oca: Uint8Array];
+}
+
+function createOwned(request: Uint8Array): Owned {
+  const keys = generateKeyPair(systemRandom);
+  const oca = encodeBody({ apiMajor: 0, apiMinor: 0 }, USAGE.OCA, ALGORITHM.ECDSA_SHA256, keys.point);
+  const sign = (body: Uint8Array) => encodeEcdsaSlot(USAGE.OCA, signSha256(body, keys.secret, systemRandom));
+  return { request, certificates: [assemble(bodyOf(request), sign(bodyOf(request))), assemble(oca, sign(oca))] };
 }
 
 interface Arrival {

@@ -166,8 +166,10 @@ export class GuestMachine implements Disposable {
     length: number,
     readRegion: (region: GuestRam, at: number, count: number) => Uint8Array,
   ): Uint8Array {
-    const whole = new Uint8Array(length);
     const { ram, flash } = this.#load();
+    // Nearly every reading, and the large ones.
+    if (address + length <= ram.sizeBytes) return readRegion(ram, address, length);
+    const whole = new Uint8Array(length);
     const copy = (region: GuestRam, base: number) => {
       const from = Math.max(address, base);
       const to = Math.min(address + length, base + region.sizeBytes);
