@@ -1,7 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { toHex } from '../../../core/bytes.ts';
-import { generateKeyPair, isOnCurve, sharedSecret, sharedSecretUnchecked, signSha256, verifySha256 } from './p384.ts';
+import {
+  generateKeyPair,
+  isOnCurve,
+  keyAgreement,
+  sharedSecret,
+  sharedSecretUnchecked,
+  signSha256,
+  verifySha256,
+} from './p384.ts';
 import { seededRandom } from './random.ts';
 
 const seed = fc.string({ maxLength: 8 });
@@ -56,6 +64,25 @@ test('both sides agree on Z, with and without the check of the point', () => {
       expect(toHex(sharedSecretUnchecked(b.secret, a.point))).toBe(z);
     }),
     { numRuns: 10 },
+  );
+});
+
+test('a key that agrees with many peers, in any order, finds the same Z with each as alone', () => {
+  const random = seededRandom('many peers');
+  const own = generateKeyPair(random);
+  const peers = Array.from({ length: 6 }, () => generateKeyPair(random).point);
+  const zs = peers.map((point) => toHex(sharedSecret(own.secret, point)));
+  fc.assert(
+    fc.property(fc.array(fc.nat({ max: peers.length - 1 }), { maxLength: 12 }), (order) => {
+      const agreeWith = keyAgreement(own.secret);
+      for (const index of order) {
+        const z = agreeWith(peers[index] ?? own.point);
+        expect(toHex(z)).toBe(zs[index]);
+        // What the caller does with it stays with the caller.
+        z.fill(0);
+      }
+    }),
+    { numRuns: 20 },
   );
 });
 

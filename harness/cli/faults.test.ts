@@ -1,0 +1,33 @@
+import path from 'node:path';
+import { execa } from 'execa';
+import { describe, expect, it } from 'vitest';
+
+/** The compiled program, as users run it. `npm test` builds first. */
+const main = path.resolve(import.meta.dirname, '../../dist/harness/cli/main.js');
+
+function faults(...words: readonly string[]) {
+  return execa(process.execPath, [main, 'faults', '--profile', 'naples', ...words], { reject: false });
+}
+
+describe('a trial of the scenarios', { timeout: 60_000 }, () => {
+  it('is green without a fault, and red under one in exactly the named checks, wherever it is asked for', async () => {
+    const quick = await faults('--fault', 'stop-event-lost', '--json');
+    expect(quick.stderr).toContain('1 faults, 1 caught, 0 false alarms');
+    expect(quick.exitCode).toBe(0);
+    const rows = quick.stdout.split('\n').map((line) => JSON.parse(line));
+    expect(rows).toMatchObject([
+      { fault: 'none', profile: 'naples', outcome: 'clean', leftOut: 0 },
+      { fault: 'stop-event-lost', profile: 'naples', outcome: 'caught', unexpected: [], missing: [] },
+    ]);
+    const [clean, broken] = rows;
+    expect(broken.ran).toBeGreaterThan(0);
+    expect(broken.leftOut).toBeGreaterThan(0);
+    expect(broken.ran + broken.leftOut).toBe(clean.ran);
+  });
+
+  it('names a fault that there is not', async () => {
+    const { exitCode, stderr } = await faults('--fault', 'no-such-fault');
+    expect(exitCode).toBe(3);
+    expect(stderr).toMatch(/^error: .*no-such-fault/);
+  });
+});
