@@ -22,6 +22,8 @@ export interface OpenHostOptions {
   readonly faults?: readonly FaultId[];
   /** An emulated host boots nothing of this machine. */
   readonly hasBuiltInImagesOnly?: boolean | undefined;
+  /** Another highest ASID than that of an emulated host's profile. */
+  readonly maxAsid?: number | undefined;
   readonly signal?: AbortSignal;
 }
 
@@ -36,6 +38,7 @@ export async function openHost(name: HostName, options: OpenHostOptions = {}): P
       profile: name.profile,
       faults: options.faults ?? [],
       hasBuiltInImagesOnly: options.hasBuiltInImagesOnly,
+      maxAsidOverride: options.maxAsid,
     });
     try {
       const connection = await connect(emulated.uri, connectOptions);

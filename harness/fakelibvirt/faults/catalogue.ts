@@ -11,6 +11,8 @@ import { SLOT_FAULTS } from './slot-faults.ts';
 export interface FaultExpectation {
   readonly scenario: string;
   readonly checks: readonly string[];
+  /** Profiles on which these go red as well, beside what is named without profiles. */
+  readonly profiles?: readonly ProfileName[];
 }
 
 export interface FaultEntry {

@@ -1,5 +1,12 @@
 import type { FaultEntry } from './catalogue.ts';
 
+/** Where SEV-ES has slots left when those of SEV have run out, some launches without QEMU succeed, and the others are judged. */
+const MANY_ES_SLOTS = {
+  scenario: 'policy-matrix',
+  checks: ['firmware-tells-as-asked'],
+  profiles: ['milan', 'genoa', 'turin'],
+} as const;
+
 /** Of the slots: who gets one, who gives it back, what a refusal says and leaves. */
 export const SLOT_FAULTS = {
   'slot-leak-on-destroy': {
@@ -17,6 +24,7 @@ export const SLOT_FAULTS = {
       { scenario: 'slot-churn', checks: ['every-launch-starts', 'capacity-unchanged'] },
       { scenario: 'slot-es-split', checks: ['es-unaffected-by-sev'] },
       { scenario: 'policy-matrix', checks: ['allowed-start', 'reserved-refused', 'newer-api-refused'] },
+      MANY_ES_SLOTS,
       { scenario: 'firmware-platform', checks: ['pek-rotates', 'driver-commands-match'] },
     ],
   },
@@ -56,6 +64,7 @@ export const SLOT_FAULTS = {
       { scenario: 'slot-es-split', checks: ['es-unaffected-by-sev'] },
       { scenario: 'launch-tamper', checks: ['!LAUNCH_REFUSED'] },
       { scenario: 'policy-matrix', checks: ['allowed-start', 'reserved-refused', 'newer-api-refused'] },
+      MANY_ES_SLOTS,
     ],
   },
   'limit-off-by-one-up': {
@@ -91,7 +100,7 @@ export const SLOT_FAULTS = {
   'es-range-shared': {
     breaks: 'SEV-ES guests draw from the range of the SEV guests',
     expected: [{ scenario: 'slot-es-split', checks: ['sev-unaffected-by-es'] }],
-    profiles: ['naples-es', 'milan'],
+    profiles: ['naples-es'],
   },
   'advertised-limit-wrong': {
     breaks: 'libvirt advertises one SEV guest more than CPUID and the misc cgroup say',
