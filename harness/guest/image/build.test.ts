@@ -55,6 +55,16 @@ describe('an initramfs', () => {
 });
 
 describe.skipIf(!hasTools)('a guest image', () => {
+  it('is built whole by several who ask at once, and nothing unfinished stays', async () => {
+    const kernel = await putKernel(root);
+    const folder = path.join(root, 'images');
+    const images = await Promise.all([1, 2, 3].map(() => prepareImage({ kernel, folder })));
+    expect(new Set(images.map((image) => image.digestHex)).size).toBe(1);
+    for (const file of ['initrd.gz', 'disk.raw', 'vmlinuz-1.2.3'])
+      expect((await stat(path.join(path.dirname(images[0]?.initrd ?? ''), file))).isFile()).toBe(true);
+    expect(await readdir(folder)).toHaveLength(1);
+  });
+
   it('has the same bytes wherever and whenever it is built from the same inputs', async () => {
     const build = async (place: string) => {
       const kernel = await putKernel(path.join(root, place));
