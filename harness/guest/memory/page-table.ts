@@ -48,9 +48,10 @@ export class PageTable {
 
   /** Large memories, and those of unknown size, all need the same room; small ones as much as they have pages. */
   constructor(expectedPages = Number.POSITIVE_INFINITY) {
-    this.#known = roomFor(Math.min(MAX_CONTENTS, expectedPages));
-    this.#waiting = new Uint32Array(Math.min(MAX_WAITING, Math.max(1, expectedPages)) * 2);
-    if (expectedPages < LARGE_PAGES) return;
+    const isLarge = expectedPages >= LARGE_PAGES;
+    this.#known = roomFor(isLarge ? MAX_CONTENTS : expectedPages);
+    this.#waiting = new Uint32Array((isLarge ? MAX_WAITING : Math.max(1, expectedPages)) * 2);
+    if (!isLarge) return;
     // Until it is written, an array has no memory of its own.
     for (const array of [this.#known.words, this.#known.pages, this.#waiting]) array.fill(0);
   }
