@@ -1,10 +1,9 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { type FileExtent, fileOffsetOf, inPieces, inShares, totalBytes } from './extents.ts';
+import { type FileExtent, fileOffsetOf, inPieces } from './extents.ts';
 import { mappingsOfSize } from './process-mappings.ts';
 import { ramOfQ35 } from './target.ts';
 
-const ALIGN = 16;
 const someExtents = fc
   .array(fc.record({ gap: fc.nat(5), bytes: fc.integer({ min: 1, max: 20 }), skip: fc.nat(5) }), {
     minLength: 1,
@@ -28,36 +27,17 @@ const bytesOf = (extents: readonly FileExtent[]) =>
     Array.from({ length: bytes }, (_, at) => `${guestAddress + at}@${fileOffset + at}`),
   );
 
-test('pieces and shares cover every byte once, in order, and know how much stands before them', () => {
+test('pieces cover every byte once, in order, and know how much stands before them', () => {
   fc.assert(
-    fc.property(
-      someExtents,
-      fc.integer({ min: 1, max: 5 }),
-      fc.integer({ min: 1, max: 100 }),
-      (extents, count, length) => {
-        for (const parts of [[...inPieces(extents, length)], inShares(extents, count, ALIGN).flat()]) {
-          expect(bytesOf(parts)).toEqual(bytesOf(extents));
-          let position = 0;
-          for (const part of parts) {
-            expect(part.position).toBe(position);
-            position += part.bytes;
-          }
-        }
-        expect(Math.max(...[...inPieces(extents, length)].map(({ bytes }) => bytes))).toBeLessThanOrEqual(length);
-      },
-    ),
-  );
-});
-
-test('shares differ by one unit of alignment at most, except the last', () => {
-  fc.assert(
-    fc.property(someExtents, fc.integer({ min: 1, max: 5 }), (extents, count) => {
-      const shares = inShares(extents, count, ALIGN);
-      expect(shares.length).toBeLessThanOrEqual(count);
-      const sizes = shares.map(totalBytes);
-      const [first = 0] = sizes;
-      for (const size of sizes.slice(0, -1)) expect(size).toBe(first);
-      expect(sizes.at(-1)).toBeLessThanOrEqual(first);
+    fc.property(someExtents, fc.integer({ min: 1, max: 100 }), (extents, length) => {
+      const pieces = [...inPieces(extents, length)];
+      expect(bytesOf(pieces)).toEqual(bytesOf(extents));
+      let position = 0;
+      for (const piece of pieces) {
+        expect(piece.position).toBe(position);
+        position += piece.bytes;
+      }
+      expect(Math.max(...pieces.map(({ bytes }) => bytes))).toBeLessThanOrEqual(length);
     }),
   );
 });

@@ -31,27 +31,6 @@ export function* inPieces<Range extends MemoryRange>(
   }
 }
 
-/** Deals ranges out into `count` shares of about the same size, each without others' memory in between; borders lie at multiples of `align`. */
-export function inShares(
-  extents: readonly FileExtent[],
-  count: number,
-  align: number,
-): (readonly Positioned<FileExtent>[])[] {
-  const shareBytes = Math.ceil(totalBytes(extents) / count / align) * align;
-  const shares: Positioned<FileExtent>[][] = [];
-  let position = 0;
-  for (const extent of extents) {
-    for (let at = 0; at < extent.bytes; ) {
-      const index = Math.floor(position / shareBytes);
-      const bytes = Math.min((index + 1) * shareBytes - position, extent.bytes - at);
-      shares[index] = [...(shares[index] ?? []), { ...partOf(extent, at, bytes), position }];
-      at += bytes;
-      position += bytes;
-    }
-  }
-  return shares;
-}
-
 /** The part of a range that begins `at` bytes after its start. */
 function partOf<Range extends MemoryRange>(range: Range, at: number, bytes: number): Range {
   const moved = { ...range, guestAddress: range.guestAddress + at, bytes };

@@ -1,10 +1,11 @@
 import { availableParallelism } from 'node:os';
+import { setImmediate as othersTurn } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
-import { errorText } from '../../../core/errors.ts';
+import { errorText, isSevHarnessError } from '../../../core/errors.ts';
 import { guestMemoryError } from './errors.ts';
-import { type FileExtent, inPieces, inShares, type MemoryRange, totalBytes } from './extents.ts';
+import { type FileExtent, inPieces, type MemoryRange, totalBytes } from './extents.ts';
+import { FileScan, type FileWork, fileWork, scannedBytesOf } from './file-scan.ts';
 import { MemoryScanner, type PackedScan, type ScanPlan, type ScanResult } from './scanner.ts';
-import type { Share, ShareMessage } from './share-worker.ts';
 
 /** Memory that can be read from outside, by one way of reading. */
 export interface ReadableMemory {
@@ -26,15 +27,16 @@ export interface ScanOptions {
   readonly token?: Uint8Array;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: { readonly scannedBytes: number; readonly ofBytes: number }) => void;
-  /** Threads for memory that is a file; one for each processor when absent. */
+  /** Threads for memory that is a file, this one included; one for each processor, up to 8, when absent. */
   readonly threads?: number;
 }
 
-/** Starting a thread costs what scanning this much does. */
-const WORTH_A_THREAD_BYTES = 64 * 1024 * 1024;
-const SHARE_ALIGN_BYTES = 1024 * 1024;
-/** Node 20 starts no thread from TypeScript: the tests of this room scan in their own thread, and one runs the compiled program. */
-const WORKER = import.meta.url.endsWith('.js') ? new URL('./share-worker.js', import.meta.url) : undefined;
+/** Starting a thread takes as long as scanning this much. */
+const WORTH_A_THREAD_BYTES = 128 * 1024 * 1024;
+/** More would wait for the same memory, each with 15 MiB of its own. */
+const MAX_THREADS = 8;
+/** Node 20 starts no thread from TypeScript: the program as it stands in its source has one. */
+const WORKER = import.meta.url.endsWith('.js') ? new URL('./file-worker.js', import.meta.url) : undefined;
 
 /**
  * Looks through the whole memory once: token, equal pages, entropy.
@@ -42,28 +44,26 @@ const WORKER = import.meta.url.endsWith('.js') ? new URL('./share-worker.js', im
  * Throws `MEMORY_READ_FAILED`, `MEMORY_TOKEN`, what reading throws, or the signal's reason.
  */
 export async function scanMemory(memory: ReadableMemory, options: ScanOptions = {}): Promise<ScanResult> {
-  const { signal, token } = options;
+  const { signal, token, threads = Math.min(availableParallelism(), MAX_THREADS) } = options;
   signal?.throwIfAborted();
   const ofBytes = totalBytes(memory.ranges);
   const plan = { sizeBytes: ofBytes, ...(token === undefined ? {} : { token }) };
-  let scannedBytes = 0;
-  const advance = (bytes: number) => {
-    scannedBytes += bytes;
-    options.onProgress?.({ scannedBytes, ofBytes });
-  };
-  const threads = Math.min(options.threads ?? availableParallelism(), Math.floor(ofBytes / WORTH_A_THREAD_BYTES));
-  if (memory.file !== undefined && WORKER !== undefined && threads > 0)
-    return scanInThreads(memory.file, plan, { threads, worker: WORKER, advance, ...(signal && { signal }) });
-  return scanHere(memory, plan, { advance, ...(signal && { signal }) });
+  const progress = (scannedBytes: number) => options.onProgress?.({ scannedBytes, ofBytes });
+  const wanted = { threads, progress, ...(signal && { signal }) };
+  if (memory.file === undefined) return scanWindows(memory, plan, wanted);
+  return scanFile(fileWork(memory.file.path, memory.file.extents, plan), wanted);
+}
+
+interface Wanted {
+  readonly threads: number;
+  readonly signal?: AbortSignal;
+  readonly progress: (scannedBytes: number) => void;
 }
 
 /** Reads a window ahead while it scans the one before. */
-async function scanHere(
-  memory: ReadableMemory,
-  plan: ScanPlan,
-  { signal, advance }: { signal?: AbortSignal; advance: (bytes: number) => void },
-): Promise<ScanResult> {
+async function scanWindows(memory: ReadableMemory, plan: ScanPlan, { signal, progress }: Wanted): Promise<ScanResult> {
   const scanner = new MemoryScanner(plan);
+  let scannedBytes = 0;
   const windows = inPieces(memory.ranges, memory.windowBytes);
   const readNext = () => {
     const { value: window } = windows.next();
@@ -80,7 +80,8 @@ async function scanHere(
     if (bytes.length < window.bytes) throw endedEarly(window, bytes.length);
     next = readNext();
     scanner.push({ ...window, bytes });
-    advance(bytes.length);
+    scannedBytes += bytes.length;
+    progress(scannedBytes);
   }
   return scanner.result();
 }
@@ -90,44 +91,50 @@ function endedEarly({ guestAddress, bytes }: MemoryRange, got: number) {
   return guestMemoryError('MEMORY_READ_FAILED', `reading ${bytes} bytes of guest memory at ${where} gave ${got} bytes`);
 }
 
-async function scanInThreads(
-  { path, extents }: { readonly path: string; readonly extents: readonly FileExtent[] },
-  plan: ScanPlan,
-  options: { threads: number; worker: URL; signal?: AbortSignal; advance: (bytes: number) => void },
-): Promise<ScanResult> {
-  const shares = inShares(extents, options.threads, SHARE_ALIGN_BYTES);
+/** Scans in this thread and in others that start meanwhile. */
+async function scanFile(work: FileWork, { threads, signal, progress }: Wanted): Promise<ScanResult> {
   const stop = new AbortController();
-  const signal = options.signal === undefined ? stop.signal : AbortSignal.any([options.signal, stop.signal]);
-  const running = shares.map((share, index) => {
-    const workerData: Share = { path, extents: share, next: shares[index + 1]?.[0], plan };
-    return inThread(workerData, { ...options, signal });
-  });
+  const running = otherThreads(work, threads).map((worker) => resultOf(worker, stop.signal));
+  // They are awaited at the end; until then a failure is not unhandled.
+  for (const one of running) one.catch(() => {});
   try {
-    const scanner = new MemoryScanner(plan);
-    for (const packed of await Promise.all(running)) scanner.merge(packed);
-    return scanner.result();
+    const scan = new FileScan(work);
+    try {
+      while (scan.takeNext()) {
+        progress(scannedBytesOf(work));
+        await othersTurn();
+        signal?.throwIfAborted();
+      }
+    } finally {
+      scan.close();
+    }
+    for (const packed of await Promise.all(running)) scan.scanner.merge(packed);
+    progress(scannedBytesOf(work));
+    return scan.scanner.result();
   } catch (error) {
     stop.abort();
     await Promise.allSettled(running);
-    options.signal?.throwIfAborted();
-    throw guestMemoryError('MEMORY_READ_FAILED', `guest memory in ${path} cannot be read: ${errorText(error)}`, {
+    signal?.throwIfAborted();
+    if (isSevHarnessError(error)) throw error;
+    throw guestMemoryError('MEMORY_READ_FAILED', `guest memory in ${work.path} cannot be read: ${errorText(error)}`, {
       cause: error,
     });
   }
 }
 
-/** Resolves to what one thread found. The thread has ended when the promise settles. */
-async function inThread(
-  workerData: Share,
-  { worker: url, signal, advance }: { worker: URL; signal: AbortSignal; advance: (bytes: number) => void },
-): Promise<PackedScan> {
-  const worker = new Worker(url, { workerData });
+function otherThreads(work: FileWork, threads: number): Worker[] {
+  if (WORKER === undefined) return [];
+  const others = Math.min(threads, Math.floor(work.plan.sizeBytes / WORTH_A_THREAD_BYTES)) - 1;
+  return Array.from({ length: Math.max(0, others) }, () => new Worker(WORKER, { workerData: work }));
+}
+
+/** What one thread found. It has ended when the promise settles. */
+async function resultOf(worker: Worker, signal: AbortSignal): Promise<PackedScan> {
   const end = () => void worker.terminate();
   signal.addEventListener('abort', end, { once: true });
   let packed: PackedScan | undefined;
-  worker.on('message', (message: ShareMessage) => {
-    if ('packed' in message) packed = message.packed;
-    else advance(message.scannedBytes);
+  worker.once('message', (message: PackedScan) => {
+    packed = message;
   });
   try {
     await new Promise<void>((resolve, reject) => {
@@ -137,7 +144,6 @@ async function inThread(
   } finally {
     signal.removeEventListener('abort', end);
   }
-  if (packed === undefined)
-    throw new Error(signal.aborted ? 'the scan was given up' : 'a thread ended without a result');
+  if (packed === undefined) throw new Error('a thread ended without a result');
   return packed;
 }

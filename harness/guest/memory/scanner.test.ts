@@ -188,27 +188,26 @@ describe('entropy', () => {
   });
 });
 
-test('shares that were scanned apart and put together give what one scan gives', () => {
+test('what several scanners find, each of whichever pieces it took, gives what one scan gives', () => {
+  const pieces = fc.tuple(cutsOf(12), fc.array(fc.nat(2), { minLength: 12, maxLength: 12 }));
+  const places = fc.array(fc.integer({ min: 0, max: 12 * PAGE_BYTES - TOKEN.length }), { maxLength: 30 });
   fc.assert(
-    fc.property(
-      cutsOf(12),
-      fc.array(fc.integer({ min: 0, max: 12 * PAGE_BYTES - TOKEN.length }), { maxLength: 30 }),
-      (cuts, places) => {
-        const bytes = Buffer.concat([noise(6 * PAGE_BYTES, 'half'), noise(6 * PAGE_BYTES, 'half')]);
-        for (const at of places) TOKEN.copy(bytes, at);
-        const plan = { sizeBytes: bytes.length, token: TOKEN };
-        const whole = new MemoryScanner(plan);
-        let start = 0;
-        for (const end of [...cuts.map((pages) => pages * PAGE_BYTES), bytes.length]) {
-          const share = new MemoryScanner(plan);
-          share.push({ bytes: bytes.subarray(start, end), guestAddress: start, position: start });
-          share.pushBorder(bytes.subarray(end, end + TOKEN.length - 1), end);
-          whole.merge(structuredClone(share.pack()));
-          start = end;
-        }
-        expect(whole.result()).toEqual(scan(bytes));
-      },
-    ),
-    { numRuns: 15 },
+    fc.property(pieces, places, ([cuts, takers], tokensAt) => {
+      const bytes = Buffer.concat([noise(6 * PAGE_BYTES, 'half'), noise(6 * PAGE_BYTES, 'half')]);
+      for (const at of tokensAt) TOKEN.copy(bytes, at);
+      const plan = { sizeBytes: bytes.length, token: TOKEN };
+      const scanners = [0, 1, 2].map(() => new MemoryScanner(plan));
+      let start = 0;
+      for (const [index, end] of [...cuts.map((pages) => pages * PAGE_BYTES), bytes.length].entries()) {
+        const scanner = scanners[takers[index] ?? 0];
+        scanner?.push({ bytes: bytes.subarray(start, end), guestAddress: start, position: start });
+        scanner?.pushBorder(bytes.subarray(end, end + TOKEN.length - 1), end);
+        start = end;
+      }
+      const whole = new MemoryScanner(plan);
+      for (const scanner of scanners) whole.merge(structuredClone(scanner.pack()));
+      expect(whole.result()).toEqual(scan(bytes));
+    }),
+    { numRuns: 30 },
   );
 });

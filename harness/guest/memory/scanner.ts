@@ -50,6 +50,7 @@ export interface PackedScan {
   readonly pagesOfZeros: number;
   readonly hits: number;
   readonly runs: readonly HitRun[];
+  readonly isCut: boolean;
   readonly tiles: Uint32Array<ArrayBuffer>;
   readonly pages: PackedPages;
 }
@@ -69,7 +70,8 @@ export class MemoryScanner {
   readonly #search: TokenSearch | undefined;
   readonly #bytesPerTile: number;
   readonly #pages: PageTable;
-  readonly #runs: { guestAddress: number; bytes: number; hits: number }[] = [];
+  #runs: { guestAddress: number; bytes: number; hits: number }[] = [];
+  #isCut = false;
   #hits = 0;
   #bytes = 0;
   #pagesOfZeros = 0;
@@ -132,17 +134,21 @@ export class MemoryScanner {
       pagesOfZeros: this.#pagesOfZeros,
       hits: this.#hits,
       runs: this.#runs,
+      isCut: this.#isCut,
       tiles: this.#tiles.slice(),
       pages: this.#pages.pack(),
     };
   }
 
-  /** Adds what a scanner of the same plan found in the addresses that follow. */
+  /** Adds what a scanner of the same plan found in other pages. */
   merge(other: PackedScan): void {
     this.#bytes += other.bytes;
     this.#pagesOfZeros += other.pagesOfZeros;
     this.#hits += other.hits;
-    for (const run of other.runs) this.#addRun(run);
+    const runs = [...this.#runs, ...other.runs].sort((one, next) => one.guestAddress - next.guestAddress);
+    this.#runs = [];
+    this.#isCut ||= other.isCut;
+    for (const run of runs) this.#addRun(run);
     for (let index = 0; index < this.#tiles.length; index++)
       this.#tiles[index] = (this.#tiles[index] as number) + (other.tiles[index] as number);
     this.#pages.merge(other.pages);
@@ -153,7 +159,7 @@ export class MemoryScanner {
     for (let index = 0; index < this.#tiles.length; index++)
       histogram[index & 255] = (histogram[index & 255] as number) + (this.#tiles[index] as number);
     const bits = Array.from({ length: this.#tiles.length / 256 }, (_, tile) => entropyBits(this.#tiles, tile * 256));
-    const token = { hits: this.#hits, runs: this.#runs, isCut: this.#runs.length >= MAX_RUNS };
+    const token = { hits: this.#hits, runs: this.#runs, isCut: this.#isCut };
     return {
       bytes: this.#bytes,
       ...(this.#search === undefined ? {} : { token }),
@@ -183,5 +189,6 @@ export class MemoryScanner {
       last.bytes = Math.max(end, run.guestAddress + run.bytes) - last.guestAddress;
       last.hits += run.hits;
     } else if (this.#runs.length < MAX_RUNS) this.#runs.push({ ...run });
+    else this.#isCut = true;
   }
 }

@@ -7,12 +7,10 @@ import { type ReadableMemory, type ScanOptions, scanMemory } from './scan.ts';
 import type { ScanResult } from './scanner.ts';
 
 const MiB = 2 ** 20;
-const SIZE = 192 * MiB;
+const SIZE = 384 * MiB;
 const TOKEN = Buffer.from('a token of 32 bytes, not by luck');
-/** Three threads share the file at 64 and at 128 MiB. */
-const TOKENS_AT = [5, 64 * MiB - 31, 64 * MiB + 100, 128 * MiB - 1, 128 * MiB, SIZE - 32].map((at, index) =>
-  index === 4 ? at + 8192 : at,
-);
+/** A thread is done with a piece at every multiple of 4 MiB. */
+const TOKENS_AT = [5, 64 * MiB - 31, 64 * MiB + 100, 128 * MiB - 1, 128 * MiB + 8192, 304 * MiB - 16, SIZE - 32];
 let folder: string;
 let file: string;
 /** As a user has it: threads start from the compiled program only. */
@@ -27,7 +25,7 @@ beforeAll(async () => {
   ftruncateSync(handle, SIZE);
   for (const at of TOKENS_AT) writeSync(handle, TOKEN, 0, TOKEN.length, at);
   for (let page = 0; page < 900; page++)
-    writeSync(handle, Buffer.alloc(4096, 1 + (page % 200)), 0, 4096, page * 200 * 1024 + 65_536);
+    writeSync(handle, Buffer.alloc(4096, 1 + (page % 200)), 0, 4096, page * 400 * 1024 + 65_536);
   closeSync(handle);
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -48,7 +46,7 @@ function ram(bytes = SIZE): ReadableMemory {
 }
 
 describe('threads of the compiled program', () => {
-  test('find what one scan finds, also tokens across the borders of their shares', async () => {
+  test('find what one scan finds, also tokens across the borders of their pieces', async () => {
     const { file: _none, ...streamed } = ram();
     const expected = await scanMemory(streamed, { token: TOKEN });
     expect(expected.token?.hits).toBe(TOKENS_AT.length);
