@@ -23,6 +23,22 @@ const WRONG_FORMULA = [
 ] as const;
 /** A measurement that says something else than the owner's formula, without leaving one of its inputs out. */
 const WRONG_VALUE = [{ scenario: 'launch-measure', checks: EVERY_DIGEST }, ...EVERYWHERE_ELSE] as const;
+/** What shows wherever the keys of a host are followed to their root. */
+const WRONG_SIGNATURE = [
+  { scenario: 'launch-measure', checks: ['chain-verifies'] },
+  { scenario: 'launch-tamper', checks: ['forged-chain-refused'] },
+  { scenario: 'firmware-platform', checks: ['rotated-chain-verifies'] },
+] as const;
+/** Launches that a host tampered with, as long as nobody made a new PDH. */
+export const TAMPERED_LAUNCHES = [
+  'edited-policy-refused',
+  'changed-keys-refused',
+  'other-platform-refused',
+  'bent-point-refused',
+  'corrupted-godh-refused',
+  'truncated-session-refused',
+  'newer-api-refused',
+] as const;
 /** Where SEV-ES takes part. */
 const WITH_ES = ['naples-es'] as const;
 
@@ -76,19 +92,11 @@ export const LAUNCH_FAULTS = {
   },
   'pek-signed-by-wrong-key': {
     breaks: FIRMWARE['pek-signed-by-wrong-key'],
-    expected: [
-      { scenario: 'launch-measure', checks: ['chain-verifies'] },
-      { scenario: 'launch-tamper', checks: ['forged-chain-refused'] },
-      { scenario: 'firmware-platform', checks: ['rotated-chain-verifies'] },
-    ],
+    expected: WRONG_SIGNATURE,
   },
   'pdh-signed-by-wrong-key': {
     breaks: FIRMWARE['pdh-signed-by-wrong-key'],
-    expected: [
-      { scenario: 'launch-measure', checks: ['chain-verifies'] },
-      { scenario: 'launch-tamper', checks: ['forged-chain-refused'] },
-      { scenario: 'firmware-platform', checks: ['rotated-chain-verifies'] },
-    ],
+    expected: WRONG_SIGNATURE,
   },
   'session-mac-unchecked': {
     breaks: FIRMWARE['session-mac-unchecked'],
@@ -196,19 +204,11 @@ export const LAUNCH_FAULTS = {
   },
   'cek-signature-wrong': {
     breaks: 'the CEK carries a signature that is not the one of the ASK',
-    expected: [
-      { scenario: 'launch-measure', checks: ['chain-verifies'] },
-      { scenario: 'launch-tamper', checks: ['forged-chain-refused'] },
-      { scenario: 'firmware-platform', checks: ['rotated-chain-verifies'] },
-    ],
+    expected: WRONG_SIGNATURE,
   },
   'ark-signature-wrong': {
     breaks: 'the root certificate carries a signature that is not its own',
-    expected: [
-      { scenario: 'launch-measure', checks: ['chain-verifies'] },
-      { scenario: 'launch-tamper', checks: ['forged-chain-refused', 'wrong-root-refused'] },
-      { scenario: 'firmware-platform', checks: ['rotated-chain-verifies'] },
-    ],
+    expected: [...WRONG_SIGNATURE, { scenario: 'launch-tamper', checks: ['wrong-root-refused'] }],
   },
   'short-secret-dropped': {
     breaks: 'QEMU answers with success to a secret that is too short, and the firmware never sees it',

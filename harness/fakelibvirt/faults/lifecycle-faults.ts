@@ -1,11 +1,23 @@
 import type { FaultEntry } from './catalogue.ts';
 
-/** What can be done to a guest, as opposed to how it is launched: each a fault of libvirt or QEMU, whatever the hardware. */
 const ALLOWED = 'lifecycle-allowed';
 const REFUSED = 'lifecycle-refused';
 const PINNING = 'memory-pinning';
+/** Whatever needs the memory of a guest to leave its QEMU. */
+const EVERY_MOVE = [
+  {
+    scenario: REFUSED,
+    checks: [
+      'save-refused',
+      'managed-save-refused',
+      'migration-refused',
+      'p2p-migration-refused',
+      'memory-snapshot-refused',
+    ],
+  },
+] as const;
 
-/** Faults of what a running guest allows and refuses, and of the limits on its memory. */
+/** Of what a guest that runs allows and refuses, and of the limits on its memory: of libvirt or QEMU, whatever the hardware. */
 export const LIFECYCLE_FAULTS = {
   'scsi-boot-refused': {
     breaks: 'a guest does not start from a disk on virtio-scsi',
@@ -60,33 +72,11 @@ export const LIFECYCLE_FAULTS = {
   },
   'refusal-text-changed': {
     breaks: "libvirt refuses to move an encrypted guest, and leaves out QEMU's reason",
-    expected: [
-      {
-        scenario: REFUSED,
-        checks: [
-          'save-refused',
-          'managed-save-refused',
-          'migration-refused',
-          'p2p-migration-refused',
-          'memory-snapshot-refused',
-        ],
-      },
-    ],
+    expected: EVERY_MOVE,
   },
   'refusal-code-changed': {
     breaks: 'libvirt refuses to move an encrypted guest with the code of an internal error',
-    expected: [
-      {
-        scenario: REFUSED,
-        checks: [
-          'save-refused',
-          'managed-save-refused',
-          'migration-refused',
-          'p2p-migration-refused',
-          'memory-snapshot-refused',
-        ],
-      },
-    ],
+    expected: EVERY_MOVE,
   },
   'refusal-pauses-guest': {
     breaks: 'a guest whose memory snapshot is refused stays paused',
