@@ -76,6 +76,12 @@ describe('a unix socket that cannot be used', () => {
     );
   });
 
+  it('is named with the daemon to start, and nothing that a verb like reap could not use', () => {
+    const missing = Object.assign(new Error('connect ENOENT'), { code: 'ENOENT' });
+    const error = unixFailure(system, [{ path: '/run/libvirt/libvirt-sock', error: missing }]);
+    expect(error.hint).toBe('Start libvirtd or virtqemud: systemctl start libvirtd.');
+  });
+
   it('is named with the group to join when it is not ours', () => {
     const denied = Object.assign(new Error('connect EACCES /run/libvirt/libvirt-sock'), { code: 'EACCES' });
     const missing = Object.assign(new Error('connect ENOENT'), { code: 'ENOENT' });

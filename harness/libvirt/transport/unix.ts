@@ -98,5 +98,5 @@ function hint(target: UnixTarget, codes: readonly string[]): string {
   if (target.socket !== undefined) return 'Start the daemon that should listen there, or correct socket=.';
   return target.session
     ? 'Start libvirtd or virtqemud as this user (virsh -c qemu:///session list does), or set XDG_RUNTIME_DIR.'
-    : 'Start libvirtd or virtqemud (systemctl start libvirtd), or try an emulated host with --host fake:naples.';
+    : 'Start libvirtd or virtqemud: systemctl start libvirtd.';
 }
