@@ -20,6 +20,11 @@ export function printError(error: unknown): void {
     return;
   }
   process.stderr.write(`${paint.red('error:')} unexpected: ${oneLine(errorText(error))}\n`);
+  explainUnexpected(error);
+}
+
+/** Below an error that nobody threw on purpose: whose it is, or where it happened. */
+export function explainUnexpected(error: unknown): void {
   if (error instanceof Error && process.env.SEV_HARNESS_DEBUG === '1') process.stderr.write(`${error.stack}\n`);
   else process.stderr.write('  This is a defect of sev-harness. SEV_HARNESS_DEBUG=1 shows where it happened.\n');
 }

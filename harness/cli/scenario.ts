@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { arch, platform, release, userInfo } from 'node:os';
 import { toHex } from '../../core/bytes.ts';
 import { systemClock } from '../../core/clock.ts';
-import { errorText } from '../../core/errors.ts';
+import { errorText, isSevHarnessError } from '../../core/errors.ts';
 import { openLiveReport } from '../../reports/live.ts';
 import type { RunEvent } from '../../reports/model/events.ts';
 import { type RunHeader, SCHEMA_VERSION } from '../../reports/model/run.ts';
@@ -21,7 +21,7 @@ import { NEEDS } from '../host/needs.ts';
 import { preflightSummary } from '../host/preflight/index.ts';
 import { assertKnownFaults } from './fault-names.ts';
 import { catchInterrupts } from './interrupt.ts';
-import { formatColumns, printError, say } from './output.ts';
+import { explainUnexpected, formatColumns, say } from './output.ts';
 import { runScenarios } from './run-scenarios.ts';
 import { loadScenarios, type ScenarioFile, selectScenarios } from './scenario-files.ts';
 import { harnessVersion } from './version.ts';
@@ -106,8 +106,8 @@ export async function scenarioVerb(ids: readonly string[], options: ScenarioOpti
       signal: interrupt.signal,
     });
   } catch (error) {
-    emitNow({ type: 'run-error', error: reportedError(error) });
-    if (report.snapshot().scenarios.length === 0) printError(error);
+    if (error !== interrupt.signal.reason) emitNow({ type: 'run-error', error: reportedError(error) });
+    if (!isSevHarnessError(error) && !interrupt.signal.aborted) explainUnexpected(error);
   }
   await lease?.release().catch((error: unknown) => {
     emitNow({ type: 'left-behind', what: `could not release the host: ${errorText(error)}` });

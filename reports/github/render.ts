@@ -1,4 +1,4 @@
-import type { Run, ScenarioRow } from '../model/run.ts';
+import type { ReportedError, Run, ScenarioRow } from '../model/run.ts';
 import { checksOfScenario, lastAttempt, scenarioDurationMs, worstFirst } from '../model/select.ts';
 import { formatCommand, formatDuration, formatValue, showable, showableLine } from '../model/text.ts';
 import { scenarioReason, verdictOf } from '../model/verdict.ts';
@@ -46,6 +46,11 @@ function row(scenario: ScenarioRow): string {
   return `| ${cells.join(' | ')} |`;
 }
 
+function errorLines(error: ReportedError): string[] {
+  const hint = error.hint === undefined ? [] : ['', `What to do: ${plain(error.hint)}`];
+  return [block(`${error.code ?? error.kind}: ${error.message}`), ...hint];
+}
+
 function failure(scenario: ScenarioRow): string {
   const checks = checksOfScenario(scenario).filter((check) => check.outcome === 'failed');
   const error = lastAttempt(scenario)?.error;
@@ -55,14 +60,8 @@ function failure(scenario: ScenarioRow): string {
   });
   const table =
     rows.length === 0 ? [] : ['| Check | Expected | Actual | Because |', '| --- | --- | --- | --- |', ...rows, ''];
-  const told =
-    error === undefined
-      ? []
-      : [
-          block(`${error.code ?? error.kind}: ${error.message}`),
-          ...(error.hint === undefined ? [] : ['', `What to do: ${plain(error.hint)}`]),
-        ];
-  return [`#### ${plain(scenario.id)}: ${plain(scenario.title)}`, '', ...table, ...told, ''].join('\n');
+  const told = error === undefined ? [] : [...errorLines(error), ''];
+  return [`#### ${plain(scenario.id)}: ${plain(scenario.title)}`, '', ...table, ...told].join('\n');
 }
 
 function cut(text: string): string {
@@ -89,7 +88,7 @@ export function renderGithubSummary(run: Run): string {
           ...worstFirst(run.scenarios).map(row),
           '',
         ]),
-    ...run.errors.map((error) => `${block(`${error.code ?? error.kind}: ${error.message}`)}\n`),
+    ...run.errors.flatMap((error) => [...errorLines(error), '']),
     ...(run.leftBehind.length === 0
       ? []
       : ['Left behind:', '', ...run.leftBehind.map((what) => `- ${plain(what)}`), '']),

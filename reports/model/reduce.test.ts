@@ -13,6 +13,18 @@ function first<T>(items: readonly T[]): T {
 }
 
 describe('reduceRun', () => {
+  test('a step that an interrupt ended is interrupted, and one with a failed check failed all the same', () => {
+    const events = runs.interruptedRun();
+    const step = (all: readonly RunEvent[]) => reduceRun(all).scenarios[1]?.attempts[0]?.root.steps[0]?.status;
+    expect(step(events)).toBe('interrupted');
+    const check = { id: 'c', title: 'C', outcome: 'failed' } as const;
+    const place = { atMs: 1, scenario: 'slot-churn', attempt: 1, step: 1 };
+    const withCheck = events.flatMap((event): RunEvent[] =>
+      event.type === 'interrupted' ? [{ type: 'check', ...place, check }, event] : [event],
+    );
+    expect(step(withCheck)).toBe('failed');
+  });
+
   test('tells a green run with its steps nested as they were', () => {
     const run = reduceRun(runs.greenRun());
     expect(run).toMatchObject({ status: 'passed', exitCode: 0, schemaVersion: 1, leftBehind: [], errors: [] });

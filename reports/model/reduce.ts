@@ -6,6 +6,7 @@ import {
   type CheckRow,
   type EvidenceItem,
   type HostFacts,
+  INTERRUPTED,
   type ReportedError,
   type Run,
   type RunHeader,
@@ -60,9 +61,11 @@ function closeStep(step: OpenStep, nowMs: number): StepRow {
     notes: [...step.notes],
     steps,
   };
+  const wasStopped = step.error?.code === INTERRUPTED;
   const hasFailed =
-    step.error !== undefined || stepsOf(row).some((each) => each.checks.some((check) => check.outcome === 'failed'));
-  const isInterrupted = step.endMs === undefined || step.isCutOff === true;
+    (step.error !== undefined && !wasStopped) ||
+    stepsOf(row).some((each) => each.checks.some((check) => check.outcome === 'failed'));
+  const isInterrupted = wasStopped || step.endMs === undefined || step.isCutOff === true;
   return { ...row, status: hasFailed ? 'failed' : isInterrupted ? 'interrupted' : 'passed' };
 }
 

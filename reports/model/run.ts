@@ -12,6 +12,9 @@ export type Outcome = 'expected' | 'unexpected' | 'flaky' | 'skipped' | 'broken'
 /** Code of the error that only says that checks failed; reports leave it out where they show the checks. */
 export const PROMISE_BROKEN = 'SCENARIO_PROMISE_BROKEN';
 
+/** Code of the error that ends what runs when somebody interrupts: reports say so once, and that nothing failed. */
+export const INTERRUPTED = 'SCENARIO_INTERRUPTED';
+
 /** A thrown error, as far as JSON carries it. */
 export interface ReportedError {
   readonly kind: ErrorKind;

@@ -72,9 +72,16 @@ function failureSentence(run: Run): string {
 function brokenSentence(run: Run): string {
   const counts = countRun(run).scenarios;
   const [error] = run.errors;
-  if (error !== undefined) return `The run could not do its work: ${error.message}`;
-  const broken = run.scenarios.find((scenario) => scenario.outcome === 'broken');
-  if (broken !== undefined) return `${broken.id} could not be judged: ${scenarioReason(broken)}`;
+  if (error !== undefined) {
+    // The words stand beside it in every report, and may be long.
+    const what = counts.all === 0 ? 'No scenario started' : 'The run could not do all of its work';
+    return `${what} (${error.code ?? `an error of the ${error.kind}`}).`;
+  }
+  const broken = run.scenarios.filter((scenario) => scenario.outcome === 'broken');
+  const [first] = broken;
+  if (first !== undefined && broken.length === 1) return `${first.id} could not be judged: ${scenarioReason(first)}`;
+  if (first !== undefined)
+    return `${broken.length} of ${counts.all} scenarios could not be judged, first ${first.id}: ${scenarioReason(first)}`;
   if (counts.all === 0) return 'No scenario ran, so nothing was shown.';
   if (counts.skipped === counts.all) {
     const reasons = [...new Set(run.scenarios.map((scenario) => scenario.reason ?? 'no reason given'))];
@@ -138,28 +145,28 @@ export function uncheckedOf(scenario: ScenarioRow): string[] {
   );
 }
 
-/** Scenarios that were skipped: one sentence each, or one for many with the same reason. */
-function skippedOf(scenarios: readonly ScenarioRow[]): string[] {
-  const skipped = scenarios.filter((scenario) => scenario.outcome === 'skipped');
-  const reasons = [...new Set(skipped.map(scenarioReason))];
+/** Scenarios with no verdict: one sentence each, or one for many with the same reason. */
+function without(scenarios: readonly ScenarioRow[], outcome: 'skipped' | 'broken', word: string): string[] {
+  const rows = scenarios.filter((scenario) => scenario.outcome === outcome);
+  const reasons = [...new Set(rows.map(scenarioReason))];
   return reasons.flatMap((reason) => {
-    const alike = skipped.filter((scenario) => scenarioReason(scenario) === reason);
+    const alike = rows.filter((scenario) => scenarioReason(scenario) === reason);
     return alike.length > 3
-      ? [`${alike.length} scenarios — ${alike.map(({ id }) => id).join(', ')} skipped: ${reason}`]
-      : alike.map(({ id, title }) => `${title} — ${id} skipped: ${reason}`);
+      ? [`${alike.length} scenarios — ${alike.map(({ id }) => id).join(', ')} ${word}: ${reason}`]
+      : alike.map(({ id, title }) => `${title} — ${id} ${word}: ${reason}`);
   });
 }
 
-/** What a scenario that was not skipped leaves open. */
+/** What a scenario with a verdict leaves open. */
 function open(scenario: ScenarioRow): string[] {
-  const whole = (word: string) => `${scenario.title} — ${scenario.id} ${word}${scenarioReason(scenario)}`;
   switch (scenario.outcome) {
     case 'skipped':
       return [];
     case 'broken':
-      return [whole('not judged: '), ...uncheckedOf(scenario)];
+      // What its error kept from being checked is said with the error.
+      return uncheckedOf(scenario).filter((words) => !words.includes(scenarioReason(scenario)));
     case 'flaky':
-      return [whole(''), ...uncheckedOf(scenario)];
+      return [`${scenario.title} — ${scenario.id} ${scenarioReason(scenario)}`, ...uncheckedOf(scenario)];
     case 'expected':
     case 'unexpected':
       return uncheckedOf(scenario);
@@ -174,7 +181,12 @@ export function verdictOf(run: Run): Verdict {
   const rest = {
     worth: worth(run),
     proved,
-    notProved: [...(run.hostFacts?.notVerified ?? []), ...run.scenarios.flatMap(open), ...skippedOf(run.scenarios)],
+    notProved: [
+      ...(run.hostFacts?.notVerified ?? []),
+      ...run.scenarios.flatMap(open),
+      ...without(run.scenarios, 'broken', 'not judged'),
+      ...without(run.scenarios, 'skipped', 'skipped'),
+    ],
   };
   switch (run.status) {
     case 'passed':

@@ -41,6 +41,7 @@ export type StatusWord =
   | 'START'
   | 'HOST'
   | 'NOTE'
+  | 'HINT'
   | 'ERROR'
   | 'LEFT';
 
@@ -65,6 +66,7 @@ export function statusColumn(word: StatusWord, paint: Paint): string {
     case 'START':
     case 'HOST':
     case 'NOTE':
+    case 'HINT':
       return paint.dim(text);
   }
 }

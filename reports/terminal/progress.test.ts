@@ -46,8 +46,29 @@ describe('createProgress without a terminal', () => {
     ['flaky', runs.flakyRun],
     ['interrupted', runs.interruptedRun],
     ['unreachable', runs.unreachableRun],
+    ['gone', runs.goneRun],
   ])('%s run: a line for each step, with its status in one column', (_name, make) => {
     expect(play(make())).toMatchSnapshot();
+  });
+
+  test.each([
+    ['could not be reached', runs.unreachableRun, 1],
+    ['goes away', runs.goneRun, 2],
+  ])('a host that %s is told once, with what to do right below', (_what, make, errors) => {
+    const lines = play(make()).split('\n');
+    const hints = lines.flatMap((line, place) => (line.startsWith('    HINT ') ? [place] : []));
+    expect(hints.length).toBe(errors);
+    for (const place of hints) {
+      const words = lines[place - 1]?.split(/: (.*)/)[1] ?? '';
+      expect(lines.filter((line) => line.includes(words))).toEqual([lines[place - 1]]);
+    }
+  });
+
+  test('an interrupt is no failure, and says where it came', () => {
+    const text = play(runs.interruptedRun());
+    expect(text).not.toContain('FAIL');
+    expect(text.match(/interrupted/g)?.length).toBe(2);
+    expect(text).toContain('slot-churn › start and stop 33 guests\n');
   });
 
   test('a thousand guests that start are not a thousand lines', () => {

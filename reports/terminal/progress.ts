@@ -1,6 +1,6 @@
 import type { RunEvent } from '../model/events.ts';
 import { createRunReducer } from '../model/reduce.ts';
-import type { Outcome, ScenarioRow } from '../model/run.ts';
+import { INTERRUPTED, type Outcome, type ReportedError, type ScenarioRow } from '../model/run.ts';
 import { checksOfScenario, lastAttempt } from '../model/select.ts';
 import { countMade, formatValue, mapStrings, showableLine, versionName } from '../model/text.ts';
 import { scenarioReason } from '../model/verdict.ts';
@@ -39,6 +39,12 @@ interface LiveStep {
   children: number;
   failedChecks: number;
   nextSlowMs: number;
+  /** What a step inside it has said. */
+  toldError?: string;
+}
+
+function errorKey(error: ReportedError): string {
+  return `${error.code}\n${error.message}`;
 }
 
 type Place = { readonly scenario: string; readonly attempt: number };
@@ -63,6 +69,8 @@ export function createProgress(options: ProgressOptions): Progress {
   const paint = createPaint(options.isColoured);
   const reducer = createRunReducer();
   const open = new Map<string, LiveStep>();
+  /** Errors whose words were printed: a host that is gone stops every scenario in the same words. */
+  const told = new Set<string>();
   let liveLine = '';
   let turns = 0;
   let finished = 0;
@@ -75,6 +83,13 @@ export function createProgress(options: ProgressOptions): Progress {
   const line = (word: StatusWord, text: string) => {
     clearLive();
     options.write(`${statusColumn(word, paint)} ${text}\n`);
+  };
+  /** An error in full, with what to do, where it is met first. */
+  const lineWithError = (word: StatusWord, text: string, error: ReportedError) => {
+    if (told.has(errorKey(error))) return line(word, `${text}${paint.dim('the same error as above')}`);
+    told.add(errorKey(error));
+    line(word, `${text}${paint.dim(error.message)}`);
+    if (error.hint !== undefined) line('HINT', `${BLANK_DURATION} ${error.hint}`);
   };
   const label = (step: LiveStep) => [paint.bold(step.scenario), ...step.path].join(paint.dim(' › '));
   /** Of each scenario that runs, the innermost open step. */
@@ -121,11 +136,17 @@ export function createProgress(options: ProgressOptions): Progress {
     const hasFailed = event.error !== undefined || step.failedChecks > 0;
     // Steps inside steps are told only where one went wrong: a scenario may start a thousand guests.
     if (!hasFailed && (options.isTty || step.depth > 1)) return;
-    const why = event.error === undefined ? '' : paint.dim(`: ${event.error.message}`);
-    line(hasFailed ? 'FAIL' : 'PASS', `${durationColumn(event.atMs - step.startMs)} ${label(step)}${why}`);
+    const { error } = event;
+    const wasStopped = error?.code === INTERRUPTED;
+    const word = wasStopped && step.failedChecks === 0 ? 'STOP' : hasFailed ? 'FAIL' : 'PASS';
+    const text = `${durationColumn(event.atMs - step.startMs)} ${label(step)}`;
+    if (error === undefined || wasStopped || step.toldError === errorKey(error)) line(word, text);
+    else lineWithError(word, `${text}: `, error);
+    if (error !== undefined && step.parent !== undefined) step.parent.toldError = errorKey(error);
   };
 
   const finishScenario = (event: RunEvent & { type: 'scenario-finished' }) => {
+    const toldError = open.get(keyOf(event, 0))?.toldError;
     for (const [key, step] of open) {
       if (step.scenario === event.scenario) open.delete(key);
     }
@@ -134,8 +155,12 @@ export function createProgress(options: ProgressOptions): Progress {
     const attempt = row === undefined ? undefined : lastAttempt(row);
     if (row === undefined || attempt === undefined) return;
     const reason = scenarioReason(row);
-    const text = reason === '' ? countMade(checksOfScenario(row)) : reason;
-    line(wordOf(row.outcome, row), `${durationColumn(attempt.durationMs)} ${paint.bold(row.id)} ${paint.dim(text)}`);
+    const error = attempt.error?.message === reason ? attempt.error : undefined;
+    const word = wordOf(row.outcome, row);
+    const head = `${durationColumn(attempt.durationMs)} ${paint.bold(row.id)} `;
+    const isSaid = error !== undefined && toldError === errorKey(error);
+    if (error !== undefined && !isSaid) lineWithError(word, head, error);
+    else line(word, `${head}${paint.dim(isSaid ? 'by the error above' : reason || countMade(checksOfScenario(row)))}`);
   };
 
   const push = (raw: RunEvent) => {
@@ -196,7 +221,7 @@ export function createProgress(options: ProgressOptions): Progress {
         finishScenario(event);
         break;
       case 'run-error':
-        line('ERROR', event.error.message);
+        lineWithError('ERROR', event.error.code === undefined ? '' : `${event.error.code} `, event.error);
         break;
       case 'left-behind':
         line('LEFT', `behind: ${event.what}`);

@@ -47,7 +47,10 @@ export function openTerminal(
     finish: (run, reportPath) => {
       clearInterval(timer);
       progress.close();
-      stream.write(renderSummary(run, { isColoured, ...(reportPath === undefined ? {} : { reportPath }) }));
+      const areErrorsTold = run.scenarios.length === 0;
+      stream.write(
+        renderSummary(run, { isColoured, areErrorsTold, ...(reportPath === undefined ? {} : { reportPath }) }),
+      );
     },
   };
 }

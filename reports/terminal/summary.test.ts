@@ -18,6 +18,18 @@ describe('renderSummary', () => {
     expect(text).not.toMatch(/^::/m);
   });
 
+  test('an error that stopped several scenarios is told once, and names them', () => {
+    const text = renderSummary(reduceRun(runs.goneRun()));
+    expect(text.match(/Connection refused/g)?.length).toBe(1);
+    expect(text).toMatch(/the same +stopped slot-es-split\n/);
+  });
+
+  test('an interrupt is told as the reason, not as an error', () => {
+    const text = renderSummary(reduceRun(runs.interruptedRun()));
+    expect(text).not.toContain('error');
+    expect(text).toContain('scenario slot-churn was interrupted');
+  });
+
   test('checks of a green scenario that could not be made are named with their reason', () => {
     const skipped = { id: 'es', title: 'ES guests start', outcome: 'skipped', because: 'no SEV-ES here' } as const;
     const events = runs

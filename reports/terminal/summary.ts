@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import {
   type CheckRow,
+  INTERRUPTED,
   PROMISE_BROKEN,
   type ReportedError,
   type Run,
@@ -16,6 +17,8 @@ export interface SummaryOptions {
   readonly isColoured?: boolean;
   /** The report folder, as the user would type it. */
   readonly reportPath?: string;
+  /** Errors outside of scenarios stand just above, where progress printed them. */
+  readonly areErrorsTold?: boolean;
 }
 
 /** Evidence of a failed step is quoted when it is this short: it is the host's own message. */
@@ -61,6 +64,9 @@ function evidenceLines(step: StepRow, paint: Paint): string[] {
   });
 }
 
+/** Codes of errors that only say what the checks or the verdict say. */
+const SAID_ELSEWHERE: readonly (string | undefined)[] = [PROMISE_BROKEN, INTERRUPTED];
+
 /** What is wrong inside a step, innermost first; an error that only passed through is told once. */
 function stepLines(step: StepRow, path: readonly string[], told: Set<string>, paint: Paint): string[] {
   const inner = step.steps.flatMap((child) => stepLines(child, [...path, child.title], told, paint));
@@ -68,14 +74,33 @@ function stepLines(step: StepRow, path: readonly string[], told: Set<string>, pa
   const failed = step.checks.filter((check) => check.outcome === 'failed');
   const checks = failed.flatMap((check) => checkLines(check, where, paint));
   const key = step.error === undefined ? '' : `${step.error.code}\n${step.error.message}`;
-  const isNew = step.error !== undefined && step.error.code !== PROMISE_BROKEN && !told.has(key);
+  const isNew = step.error !== undefined && !SAID_ELSEWHERE.includes(step.error.code) && !told.has(key);
   told.add(key);
   const error = step.error !== undefined && isNew ? errorLines(step.error, paint) : [];
   const isBad = failed.length > 0 || isNew;
   return [...inner, ...checks, ...error, ...(isBad ? evidenceLines(step, paint) : [])];
 }
 
-function scenarioLines(scenario: ScenarioRow, paint: Paint): string[] {
+/** The error that alone kept a scenario from being judged. */
+function stopper(scenario: ScenarioRow): string | undefined {
+  const error = lastAttempt(scenario)?.error;
+  if (error === undefined || scenario.outcome !== 'broken') return undefined;
+  return `${error.code}\n${error.message}`;
+}
+
+/** Each scenario with those after it that the same error stopped: a host that is gone is told once. */
+function groupAlike(scenarios: readonly ScenarioRow[]): (readonly [ScenarioRow, ...ScenarioRow[]])[] {
+  const isFirst = (row: ScenarioRow, place: number) =>
+    stopper(row) === undefined || scenarios.findIndex((other) => stopper(other) === stopper(row)) === place;
+  return scenarios
+    .filter(isFirst)
+    .map((row) => [
+      row,
+      ...scenarios.filter((other) => other !== row && stopper(row) !== undefined && stopper(other) === stopper(row)),
+    ]);
+}
+
+function scenarioLines([scenario, ...alike]: readonly [ScenarioRow, ...ScenarioRow[]], paint: Paint): string[] {
   const attempts = scenario.outcome === 'flaky' ? scenario.attempts.slice(0, -1) : scenario.attempts.slice(-1);
   const word = scenario.outcome === 'broken' ? 'not judged' : scenario.outcome === 'flaky' ? 'flaky' : 'failed';
   const head = `  ${paint.bold(paint.red(showableLine(scenario.id)))} ${word}: ${showableLine(scenario.title)}`;
@@ -90,7 +115,8 @@ function scenarioLines(scenario: ScenarioRow, paint: Paint): string[] {
   ]);
   const reason = body.length === 0 ? [`      ${showableLine(scenarioReason(scenario))}`] : [];
   const required = scenario.reason === undefined || body.length === 0 ? [] : field('reason', scenario.reason, paint);
-  return ['', head, where, ...body, ...reason, ...required];
+  const same = alike.length === 0 ? [] : field('the same', `stopped ${alike.map(({ id }) => id).join(', ')}`, paint);
+  return ['', head, where, ...body, ...reason, ...required, ...same];
 }
 
 function toneColour(tone: Tone, paint: Paint): (text: string) => string {
@@ -116,8 +142,8 @@ export function renderSummary(stored: Run, options: SummaryOptions = {}): string
   const open = run.scenarios.filter((row) => row.outcome === 'expected').flatMap(uncheckedOf);
   const hangs = run.scenarios.filter((row) => lastAttempt(row)?.status === 'timedOut').length;
   const lines = [
-    ...bad.flatMap((row) => scenarioLines(row, paint)),
-    ...run.errors.flatMap((error) => ['', ...errorLines(error, paint)]),
+    ...groupAlike(bad).flatMap((rows) => scenarioLines(rows, paint)),
+    ...(options.areErrorsTold === true ? [] : run.errors).flatMap((error) => ['', ...errorLines(error, paint)]),
     ...(skipped.length > 0
       ? [
           '',

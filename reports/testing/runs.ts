@@ -77,6 +77,24 @@ export function brokenRun(): RunEvent[] {
   return script.finish(2);
 }
 
+/** The host goes away in the first of three scenarios and does not come back. */
+export function goneRun(): RunEvent[] {
+  const script = writeScript({ ...header, host: 'qemu+ssh://lab7/system' }, genoa);
+  const refused: ReportedError = {
+    kind: 'environment',
+    code: 'LIBVIRT_CONNECT',
+    message: "cannot connect to 'qemu+ssh://lab7/system': Connection refused",
+    hint: 'Check that the host is up and reachable.',
+  };
+  for (const [place, scenario] of [slotLimit, slotChurn, slotEsSplit].entries()) {
+    const error = place === 0 ? connectionDropped : refused;
+    const scene = script.scenario(scenario);
+    scene.step('open host qemu+ssh://lab7/system', 20, undefined, error);
+    scene.end('failed', { error });
+  }
+  return script.finish(2);
+}
+
 /** Passed only on the second attempt. */
 export function flakyRun(): RunEvent[] {
   const script = writeScript({ ...header, command: [...header.command, '--retry', '1'] }, naples);
@@ -96,13 +114,18 @@ export function interruptedRun(): RunEvent[] {
   playSlotLimit(script, limit, 15, false);
   limit.end('passed');
   const churn = script.scenario(slotChurn);
-  churn.openStep('start and stop 33 guests').note('limit 15 (from domcapabilities)');
-  script.pass(40);
-  script.interrupt();
-  script.pass(15);
-  churn.end('interrupted', {
-    error: { kind: 'harness', code: 'SCENARIO_INTERRUPTED', message: 'scenario slot-churn was interrupted' },
-  });
+  const stopped = { kind: 'environment', code: 'SCENARIO_INTERRUPTED' } as const;
+  churn.step(
+    'start and stop 33 guests',
+    15,
+    (inner) => {
+      inner.note('limit 15 (from domcapabilities)');
+      script.pass(40);
+      script.interrupt();
+    },
+    { ...stopped, message: 'interrupted' },
+  );
+  churn.end('interrupted', { error: { ...stopped, message: 'scenario slot-churn was interrupted' } });
   return script.finish(2);
 }
 
