@@ -106,6 +106,7 @@ export { readForDefects } from './host/known-defects/readings.ts';
 export { hurryKsm, type Ksm, mergingPages, readKsm, restoreKsm, waitForScans } from './host/ksm.ts';
 export { findMeasuredBootImage, type GuestFirmwareImage } from './host/measured-boot.ts';
 export { capabilitiesOf } from './host/needs.ts';
+export { firmwareStatusIn } from './host/refusal.ts';
 export { type BareAnswer, launchBare, launchEnd } from './host/secure-processor/bare-launch.ts';
 export { readPlatformStatus } from './host/secure-processor/device.ts';
 export {

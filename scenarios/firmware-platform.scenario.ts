@@ -4,6 +4,7 @@ import {
   DESTRUCTIVE,
   disagreements,
   driverDeviations,
+  firmwareStatusIn,
   formatDriverRows,
   formatKeys,
   formatTold,
@@ -213,6 +214,6 @@ function bytesOf({ pdh, chain }: PlatformKeys): Uint8Array {
 }
 
 function refusalStatus(text: string): string {
-  const status = /LAUNCH_START ret=-?\d+ fw_error=(\d+)/.exec(text)?.[1];
-  return status === undefined ? text : statusWord(Number(status));
+  const status = firmwareStatusIn(text, 'LAUNCH_START');
+  return status === undefined ? text : statusWord(status);
 }

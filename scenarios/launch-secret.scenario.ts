@@ -3,6 +3,7 @@ import {
   agentLaunch,
   answerOf,
   buildSecretTable,
+  firmwareStatusIn,
   fromBase64,
   GuestConsole,
   GuestLauncher,
@@ -164,8 +165,7 @@ async function checkArrival({ check, skipCheck, signal }: ScenarioContext, print
 /** The firmware's number in QEMU's words. */
 function firmwareStatus(answer: HostAnswer): number | string {
   if ('accepted' in answer) return 'accepted';
-  const status = /failed to inject secret ret=-?\d+ fw_error=(\d+)/.exec(answer.text)?.[1];
-  return status === undefined ? answer.text : Number(status);
+  return firmwareStatusIn(answer.text, 'failed to inject secret') ?? answer.text;
 }
 
 const LATE = [

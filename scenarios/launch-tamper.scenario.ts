@@ -6,6 +6,7 @@ import {
   expectedDigests,
   findBootFiles,
   findMeasuredBootImage,
+  firmwareStatusIn,
   forgeChain,
   GuestLauncher,
   launchAttested,
@@ -120,8 +121,7 @@ scenario(
         return 'started';
       }
       refusals[role] = answer.refusal.text;
-      const status = /LAUNCH_START ret=-?\d+ fw_error=(\d+)/.exec(answer.refusal.text)?.[1];
-      return status === undefined ? answer.refusal.text : Number(status);
+      return firmwareStatusIn(answer.refusal.text, 'LAUNCH_START') ?? answer.refusal.text;
     };
     const endOf = (tampering: Tampering) => statusOf(tampering.replaceAll(' ', '-'), tamper(session, tampering));
 
@@ -245,7 +245,7 @@ async function checkFirmwareAndReplay(
         second.claims.measurement.subarray(0, MEASURE_BYTES),
       ),
       'packet of the first launch':
-        'accepted' in answer ? 'accepted' : Number(/fw_error=(\d+)/.exec(answer.text)?.[1] ?? Number.NaN),
+        'accepted' in answer ? 'accepted' : (firmwareStatusIn(answer.text, 'failed to inject secret') ?? answer.text),
     },
   });
   for (const { guest } of [first, second]) await guest.stop();

@@ -3,6 +3,7 @@ import { type LaunchContext, type LaunchDigest, type LaunchSession, verifyLaunch
 import type { SevFacts } from '../host/facts.ts';
 import type { Host } from '../host/host.ts';
 import type { ActiveResults, TestResult } from '../host/known-defects/readings.ts';
+import { firmwareStatusIn } from '../host/refusal.ts';
 import { type BareAnswer, type BareLaunch, launchBare, launchEnd } from '../host/secure-processor/bare-launch.ts';
 import { endText, statusWord } from '../host/secure-processor/program.ts';
 import { createOwnerSession, type Platform, sessionText } from './platform.ts';
@@ -64,7 +65,7 @@ async function tryBadPoints({ platform, launcher }: DefectTestHost): Promise<Tes
     const given = sessionText({ ...session, godh });
     const launch = await launcher.launch('sev', 'point', { policy: POLICY, session: given, isPaused: true });
     if (launch.outcome === 'started') await launch.guest.stop();
-    const status = launch.outcome === 'started' ? 0 : statusIn(launch.refusal.text);
+    const status = launch.outcome === 'started' ? 0 : firmwareStatusIn(launch.refusal.text, 'LAUNCH_START');
     const word = launch.outcome === 'started' || status !== undefined ? statusWord(status ?? 0) : launch.refusal.text;
     answers.push({ words: `${name}: ${word}`, status });
   }
@@ -72,11 +73,6 @@ async function tryBadPoints({ platform, launcher }: DefectTestHost): Promise<Tes
   // A launch that failed before the firmware saw the point shows nothing.
   if (answers.some(({ status }) => status === undefined)) return { words };
   return { passed: answers.every(({ status }) => status === INVALID_CERTIFICATE), words };
-}
-
-function statusIn(refusal: string): number | undefined {
-  const status = /LAUNCH_START ret=-?\d+ fw_error=(\d+)/.exec(refusal)?.[1];
-  return status === undefined ? undefined : Number(status);
 }
 
 async function tryDebug(on: DefectTestHost): Promise<TestResult> {

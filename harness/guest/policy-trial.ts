@@ -1,5 +1,6 @@
 import { formatSevPolicy } from '../../attestation/index.ts';
 import type { ScenarioContext } from '../fixtures/scenario.ts';
+import { firmwareStatusIn } from '../host/refusal.ts';
 import { type BareAnswer, launchEnd } from '../host/secure-processor/bare-launch.ts';
 import { endText, statusWord } from '../host/secure-processor/program.ts';
 import { readClaims } from './attested.ts';
@@ -38,16 +39,8 @@ export async function tryPolicy(
   const launch = await launcher.launch(kind, 'policy', { policy, session, memoryMiB: MEMORY_MIB, isPaused: true });
   if (launch.outcome === 'refused') {
     const { text } = launch.refusal;
-    const status = /LAUNCH_START ret=-?\d+ fw_error=(\d+)/.exec(text)?.[1];
-    return {
-      policy,
-      expected,
-      outcome: 'refused',
-      text,
-      told: [],
-      firmware: undefined,
-      status: status === undefined ? undefined : Number(status),
-    };
+    const status = firmwareStatusIn(text, 'LAUNCH_START');
+    return { policy, expected, outcome: 'refused', text, told: [], firmware: undefined, status };
   }
   try {
     const { guest } = launch;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { RemoteError } from '../libvirt/index.ts';
-import { refusalOf } from './refusal.ts';
+import { firmwareStatusIn, refusalOf } from './refusal.ts';
 
 function refused(message: string | null): RemoteError {
   return new RemoteError('start guest', 'domainCreateXml', {
@@ -45,5 +45,19 @@ describe('refusalOf', () => {
 
   it('keeps a text that it does not know', () => {
     expect(refusalOf(refused('something new'))).toMatchObject({ cause: 'unknown', text: 'something new' });
+  });
+});
+
+describe('firmwareStatusIn', () => {
+  const launch = `${QEMU}sev_launch_start: LAUNCH_START ret=1 fw_error=11 'Measurement failure'`;
+  const secret = "internal error: unable to execute QEMU command: SEV: failed to inject secret ret=-5 fw_error=4 ''";
+  it.each([
+    ['LAUNCH_START', launch, 11],
+    ['failed to inject secret', secret, 4],
+    ['failed to inject secret', launch, undefined],
+    ['LAUNCH_START', secret, undefined],
+    ['LAUNCH_START', `${QEMU}sev_kvm_init: failed to initialize ret=-16 fw_error=0 ''`, undefined],
+  ] as const)('reads the status of "%s", and of no other step, in %j', (step, text, status) => {
+    expect(firmwareStatusIn(text, step)).toBe(status);
   });
 });

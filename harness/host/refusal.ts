@@ -22,3 +22,9 @@ export function refusalOf(error: RemoteError): Refusal {
   const caution = first.caution === undefined ? '' : ` ${first.caution}`;
   return { text, cause: first.refusal ?? 'unknown', words: `${first.cause}${caution}`, fix: first.fix };
 }
+
+/** The firmware's status in what QEMU says of the step that failed; undefined where it names none, or another step. */
+export function firmwareStatusIn(text: string, step: 'LAUNCH_START' | 'failed to inject secret'): number | undefined {
+  const status = new RegExp(`${step} ret=-?\\d+ fw_error=(\\d+)`).exec(text)?.[1];
+  return status === undefined ? undefined : Number(status);
+}
