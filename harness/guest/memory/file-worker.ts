@@ -8,4 +8,8 @@ try {
   scan.close();
 }
 const packed = scan.scanner.pack();
-parentPort?.postMessage(packed, [packed.tiles.buffer, packed.pages.words.buffer, packed.pages.pages.buffer]);
+const { counts, waiting } = packed.pages;
+parentPort?.postMessage(
+  packed,
+  [packed.tiles, counts.words, counts.pages, waiting].map(({ buffer }) => buffer),
+);

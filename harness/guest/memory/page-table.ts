@@ -1,11 +1,9 @@
 import { type CountsRoom, copyOf, countsOf, mergeInto, roomFor, type SortedCounts, sampleOf } from './sorted-counts.ts';
 
-/** As many as 3 GiB of different pages have: 9 MiB. */
-const MAX_CONTENTS = 3 * 2 ** 18;
-/** Fingerprints that wait to be sorted, in one go: 1 MiB. */
-const MAX_WAITING = 2 ** 17;
-/** 128 MiB. */
-const LARGE_PAGES = 2 ** 15;
+/** As many as 1 GiB of different pages have: 3 MiB. */
+const MAX_CONTENTS = 2 ** 18;
+/** Fingerprints that wait to be sorted, in one go: 2 MiB. */
+const MAX_WAITING = 2 ** 18;
 
 /** How many pages of a memory hold the same as another page of it. */
 export interface EqualPages {
@@ -21,13 +19,17 @@ export interface EqualPages {
   readonly standardError: number;
 }
 
-/** Counts of those fingerprints whose lowest `level` bits are zeros. */
-export interface PackedPages extends SortedCounts {
+/** What a table has counted, as it can be sent to another thread. */
+export interface PackedPages {
+  /** Counts of those fingerprints whose lowest `level` bits are zeros. */
+  readonly counts: SortedCounts;
   readonly level: number;
+  /** Fingerprints that are not counted yet, two words each. */
+  readonly waiting: Uint32Array<ArrayBuffer>;
 }
 
 /**
- * Counts how often each content of a page occurs, in 10 MiB, whatever the size of the memory.
+ * Counts how often each content of a page occurs, in 5 MiB, whatever the size of the memory.
  *
  * Fingerprints wait until there are enough of them to be sorted and merged into those known: that reads memory from one end to the
  * other, where a hash table would wait for memory once for each page.
@@ -46,14 +48,9 @@ export class PageTable {
   /** Low bits of a fingerprint that must be zero. */
   #level = 0;
 
-  /** Large memories, and those of unknown size, all need the same room; small ones as much as they have pages. */
   constructor(expectedPages = Number.POSITIVE_INFINITY) {
-    const isLarge = expectedPages >= LARGE_PAGES;
-    this.#known = roomFor(isLarge ? MAX_CONTENTS : expectedPages);
-    this.#waiting = new Uint32Array((isLarge ? MAX_WAITING : Math.max(1, expectedPages)) * 2);
-    if (!isLarge) return;
-    // Until it is written, an array has no memory of its own.
-    for (const array of [this.#known.words, this.#known.pages, this.#waiting]) array.fill(0);
+    this.#known = roomFor(Math.min(expectedPages, MAX_CONTENTS));
+    this.#waiting = new Uint32Array(Math.min(Math.max(1, expectedPages), MAX_WAITING) * 2);
   }
 
   add(low: number, high: number): void {
@@ -65,10 +62,17 @@ export class PageTable {
   }
 
   /** Adds what another table has counted. */
-  merge({ level, ...counts }: PackedPages): void {
-    this.#settle();
+  merge({ counts, level, waiting }: PackedPages): void {
     while (level > this.#level) this.#raiseLevel();
     this.#addCounts(counts);
+    for (let from = 0; from < waiting.length; ) {
+      const used = this.#waitingPages * 2;
+      const part = waiting.subarray(from, from + this.#waiting.length - used);
+      this.#waiting.set(part, used);
+      this.#waitingPages += part.length / 2;
+      from += part.length;
+      if (this.#waitingPages * 2 === this.#waiting.length) this.#settle();
+    }
   }
 
   result(): EqualPages {
@@ -92,10 +96,9 @@ export class PageTable {
     };
   }
 
-  /** The table as it can be sent to another thread. */
   pack(): PackedPages {
-    this.#settle();
-    return { level: this.#level, ...copyOf(this.#known) };
+    const waiting = this.#waiting.slice(0, this.#waitingPages * 2);
+    return { counts: copyOf(this.#known), level: this.#level, waiting };
   }
 
   /** Nothing waits any more. */
