@@ -1,4 +1,4 @@
-import { chmod, mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -57,6 +57,15 @@ it('a folder that is a link to elsewhere is not written to', async () => {
     code: 'HOST_SHELL',
     message: `files cannot be brought to ${host.name}: the folder there belongs to somebody else`,
   });
+});
+
+it('a file of which the line brought a part only does not appear, and nothing else of it stays', async () => {
+  const host = await hostBehindSsh('case $last in *"cat >"*) head -c 3 | sh -c "$last";; *) exec sh -c "$last";; esac');
+  await expect(deliverFiles(host, 'abc', [{ path: kernel }])).rejects.toMatchObject({
+    code: 'HOST_SHELL',
+    message: `files cannot be brought to ${host.name}: vmlinuz-1 2 did not arrive whole`,
+  });
+  expect(await readdir(path.join(there, 'abc'))).toEqual([]);
 });
 
 it('what ssh says against it is in the error', async () => {

@@ -1,8 +1,8 @@
+import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { execa } from 'execa';
 import { harnessError } from '../errors.ts';
 import { parseLibvirtUri } from '../libvirt/index.ts';
-import { sshArguments } from '../libvirt/transport/ssh.ts';
 import type { Host } from './host.ts';
 import { shellQuoted } from './shell-commands.ts';
 
@@ -31,37 +31,39 @@ export async function deliverFiles(
   signal?: AbortSignal,
 ): Promise<string[]> {
   if (host.shell.where === 'local') return files.map((file) => file.path);
-  const target = parseLibvirtUri(host.name);
-  if (target.transport !== 'ssh') {
-    throw harnessError(
-      'HOST_SHELL',
-      `files cannot be brought to ${host.name}: libvirt over ${target.transport} takes none`,
-      {
-        hint: 'Use a qemu+ssh:// URI.',
-      },
-    );
+  const { login } = host.shell;
+  if (login === undefined) {
+    const { transport } = parseLibvirtUri(host.name);
+    throw harnessError('HOST_SHELL', `files cannot be brought to ${host.name}: libvirt over ${transport} takes none`, {
+      hint: 'Use a qemu+ssh:// URI.',
+    });
   }
   const run = async (script: string, file?: string): Promise<string> => {
-    const args = [...sshArguments(target, false).slice(0, -1), script];
+    const [program, ...args] = await login.command();
     const options = { reject: false, env: { LC_ALL: 'C' }, ...(signal === undefined ? {} : { cancelSignal: signal }) };
-    const result = await (file === undefined
-      ? execa(target.command ?? 'ssh', args, { ...options, stdin: 'ignore' })
-      : execa(target.command ?? 'ssh', args, { ...options, inputFile: file }));
+    const result = await execa(program, [...args, script], {
+      ...options,
+      ...(file === undefined ? { stdin: 'ignore' } : { inputFile: file }),
+    });
     signal?.throwIfAborted();
     if (result.exitCode === 0) return result.stdout;
-    const why = result.exitCode === NOT_OURS ? 'the folder there belongs to somebody else' : result.stderr.trim();
+    const words = result.stderr.trim().replace(/\s*\n\s*/g, '; ');
+    const why = result.exitCode === NOT_OURS ? 'the folder there belongs to somebody else' : words;
     throw harnessError('HOST_SHELL', `files cannot be brought to ${host.name}: ${why || result.shortMessage}`);
   };
   const make = `umask 022; d=${FOLDER}; mkdir -p -- "$d" && test -O "$d" && ! test -L "$d" || exit ${NOT_OURS}; d="$d"/${shellQuoted(folder)}; mkdir -p -- "$d" && cd -- "$d"`;
   const [place = '', ...there] = (await run(`${make} && pwd && ls`)).split('\n');
   for (const file of files) {
-    const name = shellQuoted(path.basename(file.path));
-    if (there.includes(path.basename(file.path))) continue;
-    const write = file.zeroBytes === undefined ? 'cat >"$$.part"' : `truncate -s ${file.zeroBytes} "$$.part"`;
-    await run(
-      `${make} && ${write} && mv -f -- "$$.part" ${name}`,
-      file.zeroBytes === undefined ? file.path : undefined,
-    );
+    const plainName = path.basename(file.path);
+    if (there.includes(plainName)) continue;
+    const name = shellQuoted(plainName);
+    const { zeroBytes } = file;
+    const write = zeroBytes === undefined ? 'cat >"$$.part"' : `truncate -s ${zeroBytes} "$$.part"`;
+    const bytes = zeroBytes ?? (await stat(file.path)).size;
+    // When the line is lost, what is sent just ends: for `cat` that is the end of the file.
+    const keep = `test "$(stat -c %s -- "$$.part")" = ${bytes} && mv -f -- "$$.part" ${name}`;
+    const giveUp = `{ rm -f -- "$$.part"; printf '%s did not arrive whole\\n' ${name} >&2; exit 1; }`;
+    await run(`${make} && { ${write} && ${keep} || ${giveUp}; }`, zeroBytes === undefined ? file.path : undefined);
   }
   return files.map((file) => path.posix.join(place, path.basename(file.path)));
 }

@@ -15,6 +15,7 @@ function shell(file: Uint8Array, sha256sum: FileReading): HostShell {
     listFolder: none,
     readFiles: async () => [],
     kill: async () => {},
+    close: async () => {},
     run: async () => sha256sum,
     readFile: async (path, range) =>
       path === '/file' && range !== undefined

@@ -100,6 +100,7 @@ function host(parts: {
     try {
       await parts.connection.close();
     } finally {
+      await parts.shell.close();
       await alsoClose();
     }
   };

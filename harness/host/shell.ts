@@ -14,6 +14,7 @@ import {
   runHere,
   shellQuoted,
 } from './shell-commands.ts';
+import { type SshLogin, sharedLogin } from './ssh-login.ts';
 
 /** What reading a file on the host came to. `unreadable` means unknown, never "no". */
 export type FileReading =
@@ -53,11 +54,18 @@ export interface HostShell {
   run(command: readonly string[]): Promise<FileReading>;
   /** Sends SIGKILL. Throws `HOST_SHELL` when the process cannot be killed; a process that is gone is no error. */
   kill(pid: number): Promise<void>;
+  /** The ssh that leads there; only where it does. */
+  readonly login?: SshLogin;
+  /** Gives back what keeps it open. It can still be used. */
+  close(): Promise<void>;
 }
 
 const WHOLE_FILE_MAX = 4 * 1024 * 1024;
 const CHUNK_BYTES = 256 * 1024;
-/** sshd turns away some of more than ten callers whom it does not know yet (MaxStartups of sshd_config). */
+/**
+ * sshd turns away some of more than ten callers whom it does not know yet (MaxStartups of sshd_config), and lets ten share
+ * a login (MaxSessions).
+ */
 const SSH_AT_A_TIME = 4;
 const ENOENT = 2;
 const ESRCH = 3;
@@ -103,6 +111,7 @@ export const localShell: HostShell = {
         throw harnessError('HOST_SHELL', `cannot kill process ${pid}: ${errorText(error)}`, { cause: error });
     }
   },
+  close: async () => {},
 };
 
 /** The shell of the machine that a libvirt URI leads to: a socket stays here, ssh leads there, TCP and TLS give none. */
@@ -113,7 +122,7 @@ export function shellOf(uri: string): HostShell {
       return localShell;
     case 'ssh':
       // The last argument is the command that the libvirt transport runs there.
-      return sshShell(target.command ?? 'ssh', sshArguments(target, false).slice(0, -1));
+      return sshShell(sharedLogin(target.command ?? 'ssh', sshArguments(target, false).slice(0, -1)));
     case 'tcp':
     case 'tls':
       return noShell(target.transport);
@@ -133,14 +142,20 @@ function noShell(transport: string): HostShell {
     kill: async (pid) => {
       throw harnessError('HOST_SHELL', `cannot kill process ${pid}: ${because}`, { hint: 'Use a qemu+ssh:// URI.' });
     },
+    close: async () => {},
   };
 }
 
 /** Runs coreutils on the host through ssh, with the arguments that the libvirt transport uses. */
-function sshShell(command: string, baseArguments: readonly string[]): HostShell {
-  const run = atMost(SSH_AT_A_TIME, (script: string) => runHere(command, [...baseArguments, script]));
+function sshShell(login: SshLogin): HostShell {
+  const run = atMost(SSH_AT_A_TIME, async (script: string) => {
+    const [program, ...args] = await login.command();
+    return runHere(program, [...args, script]);
+  });
   return {
     where: 'ssh',
+    login,
+    close: login.close,
     ...looksByCommand((words) => run(`LC_ALL=C ${words.map(shellQuoted).join(' ')}`)),
     async readFiles(paths) {
       if (paths.length === 0) return [];
@@ -197,6 +212,7 @@ export function emulatedShell(connection: LibvirtConnection): HostShell {
       if (errno !== 0 && errno !== ESRCH)
         throw harnessError('HOST_SHELL', `cannot kill process ${pid} on the emulated host: errno ${errno}`);
     },
+    close: async () => {},
   };
   return shell;
 }

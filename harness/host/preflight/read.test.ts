@@ -41,6 +41,7 @@ function host({ files = {}, folders = {}, commands = {}, stat, uri = 'qemu:///sy
     run: async ([program = '', , script = '']) =>
       commands[program === 'sh' ? (script.split(' ')[0] ?? '') : program] ?? { outcome: 'absent' },
     kill: async () => {},
+    close: async () => {},
   };
   const close = async () => {};
   const parts = { name: 'scripted', kind: 'real', profile: undefined, connection, shell } as const;

@@ -51,7 +51,7 @@ function remoteCommand(target: Ssh, readOnly: boolean): string {
 }
 
 /** ssh_config(5): the value is a list of files, of which one with spaces stands in double quotes; % begins a token. */
-function optionQuoted(path: string): string {
+export function optionQuoted(path: string): string {
   return `"${path.replaceAll('%', '%%').replace(/["\\]/g, '\\$&')}"`;
 }
 
