@@ -27,7 +27,13 @@ const PACKAGES = [
   'socat',
   'openssh-server',
   'openssh-client',
+  'tini',
 ];
+/**
+ * libvirt waits until a QEMU that it ends is gone from the table of processes, and not every first process collects the
+ * dead at once: in a container many never do.
+ */
+const COLLECTING_THE_DEAD = ['tini', '-s', '--'];
 /** Depends on the kernel for machines of clouds that is current: small, and with the serial console built in. */
 const KERNEL_PACKAGE = 'linux-image-cloud-amd64';
 const USER = 'sevh-lab';
@@ -135,7 +141,8 @@ async function startLibvirtd(uid, gid) {
     XDG_DATA_HOME: place('data'),
     LC_ALL: 'C',
   };
-  const child = spawn('libvirtd', ['--pid-file', place('run/libvirtd.pid')], {
+  const [program = '', ...args] = [...COLLECTING_THE_DEAD, 'libvirtd', '--pid-file', place('run/libvirtd.pid')];
+  const child = spawn(program, args, {
     cwd: '/',
     uid,
     gid,
@@ -235,7 +242,8 @@ async function stop(daemon, user) {
 }
 
 /** @param {string[]} command @param {NodeJS.ProcessEnv} env @returns {Promise<number>} */
-async function run([program = '', ...args], env) {
+async function run(command, env) {
+  const [program = '', ...args] = [...COLLECTING_THE_DEAD, ...command];
   const child = spawn(program, args, { cwd: root, stdio: 'inherit', env: { ...process.env, ...env } });
   const [code, signal] = await once(child, 'exit');
   return code ?? (signal === 'SIGINT' ? 130 : 1);
