@@ -27,3 +27,5 @@ export const reportErrors = {
 } as const satisfies ErrorCatalogue;
 
 export const reportError = errorFactory(reportErrors);
+
+export const RUN_FILE_HINT = 'Give the run.json or run.jsonl of a report folder, or the folder itself.';

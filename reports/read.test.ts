@@ -26,7 +26,7 @@ function refusal(target: string): string {
   try {
     readRun(target);
   } catch (error) {
-    if (isSevHarnessError(error)) return `${error.code} ${error.message.replaceAll(base.path, '')}`;
+    if (isSevHarnessError(error)) return `${error.code} ${error.message.replaceAll(base.path, '')} | ${error.hint}`;
     throw error;
   }
   return 'read';
@@ -53,24 +53,37 @@ describe('readRun', () => {
       () => path.join(base.path, 'no.json'),
       /^REPORT_FILE_UNREADABLE cannot read a run from \/no\.json: ENOENT/,
     ],
-    ['an empty folder', () => base.path, /^REPORT_FILE_UNREADABLE /],
-    ['not JSON', () => file('run.json', 'hello'), /^REPORT_FILE_INVALID \/run\.json is not JSON: /],
+    ['an empty folder', () => base.path, /^REPORT_FILE_UNREADABLE .* \| Give the run\.json/],
+    [
+      'not JSON',
+      () => file('run.json', 'hello'),
+      /^REPORT_FILE_INVALID \/run\.json is not JSON: .* \| Give the run\.json/,
+    ],
     [
       'another kind of JSON',
       () => file('run.json', '{"name":"x"}'),
-      /^REPORT_FILE_INVALID \/run\.json is not a run: the whole lacks 'schemaVersion'$/,
+      /^REPORT_FILE_INVALID \/run\.json is not a run: the whole lacks 'schemaVersion' \| Give the run\.json or run\.jsonl /,
     ],
     [
       'a later version',
       () => file('run.json', '{"schemaVersion":2}'),
-      /^REPORT_VERSION_UNSUPPORTED \/run\.json has schema version 2; this harness reads version 1$/,
+      /^REPORT_VERSION_UNSUPPORTED \/run\.json has schema version 2; this harness reads version 1 \| Read it with the harness that wrote it/,
     ],
     [
       'events of a later version',
       () => file('run.jsonl', '{"atMs":0,"type":"run-started","schemaVersion":2}\n'),
       /^REPORT_VERSION_UNSUPPORTED /,
     ],
-    ['no events', () => file('run.jsonl', ''), /^REPORT_FILE_INVALID \/run\.jsonl holds no event of a run$/],
+    [
+      'other lines',
+      () => file('run.jsonl', '# Notes\n\nhello\n'),
+      /^REPORT_FILE_INVALID \/run\.jsonl line 1 .*\| Give the run\.json/,
+    ],
+    [
+      'no events',
+      () => file('run.jsonl', ''),
+      /^REPORT_FILE_INVALID \/run\.jsonl holds no event of a run \| Give the run\.json/,
+    ],
     [
       'events without their run',
       () => file('run.jsonl', '{"atMs":0,"type":"interrupted"}\n'),

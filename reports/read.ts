@@ -1,7 +1,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { errorText } from '../core/errors.ts';
-import { reportError } from './errors.ts';
+import { RUN_FILE_HINT, reportError } from './errors.ts';
 import { parseEventLines } from './model/jsonl.ts';
 import { reduceRun } from './model/reduce.ts';
 import { type Run, SCHEMA_VERSION } from './model/run.ts';
@@ -15,7 +15,7 @@ function readText(path: string): { file: string; text: string } {
     throw reportError('REPORT_FILE_UNREADABLE', `cannot read a run from ${path}: ${errorText(cause)}`, {
       cause,
       details: { file: path },
-      hint: 'Give the run.json or run.jsonl of a report folder, or the folder itself.',
+      hint: RUN_FILE_HINT,
     });
   }
 }
@@ -37,12 +37,19 @@ export function parseRun(text: string, file: string): Run {
   try {
     value = JSON.parse(text);
   } catch (cause) {
-    throw reportError('REPORT_FILE_INVALID', `${file} is not JSON: ${errorText(cause)}`, { cause, details: { file } });
+    throw reportError('REPORT_FILE_INVALID', `${file} is not JSON: ${errorText(cause)}`, {
+      cause,
+      details: { file },
+      hint: RUN_FILE_HINT,
+    });
   }
   assertVersion(value, file);
   const violation = firstViolation('run', value);
   if (violation !== undefined) {
-    throw reportError('REPORT_FILE_INVALID', `${file} is not a run: ${violation}`, { details: { file } });
+    throw reportError('REPORT_FILE_INVALID', `${file} is not a run: ${violation}`, {
+      details: { file },
+      hint: RUN_FILE_HINT,
+    });
   }
   return value as Run;
 }
@@ -57,7 +64,10 @@ export function parseRunEvents(text: string, file: string): Run {
   }
   const { events } = parseEventLines(text, file);
   if (events.length === 0) {
-    throw reportError('REPORT_FILE_INVALID', `${file} holds no event of a run`, { details: { file } });
+    throw reportError('REPORT_FILE_INVALID', `${file} holds no event of a run`, {
+      details: { file },
+      hint: RUN_FILE_HINT,
+    });
   }
   return reduceRun(events);
 }

@@ -39,10 +39,23 @@ function expectOneClearLine(stderr: string, words: RegExp) {
 }
 
 describe('help', () => {
-  it.each(['scenario', 'emulate', 'reap', 'faults', 'report', 'preflight'])('of %s shows examples', async (verb) => {
+  const verbs = ['scenario', 'emulate', 'reap', 'faults', 'report', 'preflight', 'lint-domain', 'diagnose', 'attest'];
+
+  it('in the overview names each verb', async () => {
+    const { stdout } = await harness(['--help']);
+    const named = [...stdout.matchAll(/^ {2}([a-z][a-z-]*) /gm)].map(([, verb]) => verb);
+    expect(named.filter((verb) => verb !== 'help').sort()).toEqual([...verbs].sort());
+  });
+
+  it.each(verbs)('of %s shows examples and exit codes', async (verb) => {
     const { code, stdout } = await harness([verb, '--help']);
     expect(code).toBe(0);
     expect(stdout).toContain('Examples:');
+    expect(stdout).toContain('Exit codes: 0 ');
+  });
+
+  it.each(['render', 'diff'])('of report %s shows exit codes', async (verb) => {
+    expect((await harness(['report', verb, '--help'])).stdout).toContain('Exit codes: 0 ');
   });
 });
 
@@ -77,6 +90,7 @@ describe('bad input is one clear line and the right exit code', () => {
       3,
       /has no SEV, so no cert/,
     ],
+    ['a profile of faults that only looks like one', ['faults', '--profile', 'toString'], 3, /unknown profile 'toStr/],
     ['an unknown profile to emulate', ['emulate', '--profile', 'zen9'], 3, /unknown profile 'zen9'/],
   ])('%s', async (_, words, expected, text) => {
     const { code, stdout, stderr } = await harness([

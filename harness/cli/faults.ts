@@ -5,7 +5,7 @@ import path from 'node:path';
 import { toHex } from '../../core/bytes.ts';
 import type { RunEvent } from '../../reports/model/events.ts';
 import { harnessError } from '../errors.ts';
-import { type Fault, faultCatalogue, type ProfileName, profiles } from '../fakelibvirt/index.ts';
+import { type Fault, faultCatalogue, isProfileName, type ProfileName, profiles } from '../fakelibvirt/index.ts';
 import { UNASKED } from '../fixtures/asked-faults.ts';
 import { createRunId, currentOwner } from '../guest/ownership.ts';
 import { assertKnownFaults } from './fault-names.ts';
@@ -113,7 +113,7 @@ function neverRed(scenarios: readonly ScenarioFile[], everRed: ReadonlySet<strin
 
 function selectFaults(options: FaultsOptions): readonly Fault[] {
   assertKnownFaults(options.fault);
-  if (options.profile !== undefined && !(options.profile in profiles))
+  if (options.profile !== undefined && !isProfileName(options.profile))
     throw harnessError('CLI_USAGE', `--profile: unknown profile '${options.profile}'`, {
       hint: `Profiles: ${Object.keys(profiles).join(', ')}.`,
     });

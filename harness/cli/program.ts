@@ -32,6 +32,9 @@ const faultOption = () =>
     .argParser(commaList)
     .default([], 'none');
 
+const REPORT_EXIT_CODES = `
+Exit codes: 0 rendered, or nothing that held before is broken now, 1 something is, 2 the output cannot be written, 3 usage or no run.`;
+
 /** Verbs are loaded when they run: `--help` and usage errors need none of them. */
 function buildProgram(finish: (code: number) => void): Command {
   const program = new Command('sev-harness')
@@ -142,7 +145,9 @@ Examples:
   npm run --silent emulate -- --profile milan > uri &             stdout is the URI alone
   virsh -c "$(cat uri)" nodesevinfo
 
-Ctrl-C stops the host and every guest on it.`,
+Ctrl-C stops the host and every guest on it.
+
+Exit codes: 0 stopped as asked, 2 the socket or a certificate cannot be written, 3 usage.`,
     )
     .action(async (options) => finish(await (await import('./emulate.ts')).emulateVerb(options)));
 
@@ -158,7 +163,9 @@ Ctrl-C stops the host and every guest on it.`,
       `
 Examples:
   npm run reap -- --host qemu:///system --dry-run
-  npm run reap -- --host qemu+ssh://root@lab7/system --run mabc12de3f`,
+  npm run reap -- --host qemu+ssh://root@lab7/system --run mabc12de3f
+
+Exit codes: 0 nothing of a dead run is left, 2 the host is not usable or something could not be removed, 3 usage.`,
     )
     .action(async (options) => finish(await (await import('./reap.ts')).reapVerb(options)));
 
@@ -171,7 +178,12 @@ Examples:
     .option('--json', 'print the rows as JSON on stdout')
     .addHelpText(
       'after',
-      '\nExamples:\n  npm run faults\n  npm run faults -- --fault slot-leak-on-kill --profile naples',
+      `
+Examples:
+  npm run faults
+  npm run faults -- --fault slot-leak-on-kill --profile naples
+
+Exit codes: 0 every fault is caught, 1 one is missed or a good host is called bad, 2 it did not come to an end, 3 usage.`,
     )
     .action(async (options) => finish(await (await import('./faults.ts')).faultsVerb(options)));
 
@@ -184,7 +196,8 @@ Examples:
 Examples:
   npm run report -- render sev-report/run.json
   npm run report -- render sev-report/run.json --format github
-  npm run report -- diff baseline/run.json sev-report/run.json`,
+  npm run report -- diff baseline/run.json sev-report/run.json
+${REPORT_EXIT_CODES}`,
     );
   report
     .command('render')
@@ -192,6 +205,7 @@ Examples:
     .argument('<file>', 'run.json, run.jsonl or a report folder')
     .option('--out <dir>', 'folder to write to (default: where the file is)')
     .option('--format <name>', 'print this format on stdout instead')
+    .addHelpText('after', REPORT_EXIT_CODES)
     .action(async (file, options) => finish((await import('./report.ts')).renderVerb(file, options)));
   report
     .command('diff')
@@ -199,6 +213,7 @@ Examples:
     .argument('<baseline>', 'run.json of the baseline')
     .argument('<candidate>', 'run.json to compare with it')
     .option('--json', 'print the difference as JSON')
+    .addHelpText('after', REPORT_EXIT_CODES)
     .action(async (baseline, candidate, options) =>
       finish((await import('./report.ts')).diffVerb(baseline, candidate, options)),
     );

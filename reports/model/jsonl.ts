@@ -1,6 +1,6 @@
 import { appendFileSync, closeSync, openSync } from 'node:fs';
 import { errorText } from '../../core/errors.ts';
-import { reportError } from '../errors.ts';
+import { RUN_FILE_HINT, reportError } from '../errors.ts';
 import type { RunEvent } from './events.ts';
 import { firstViolation } from './schema-check.ts';
 
@@ -58,12 +58,14 @@ export function parseEventLines(text: string, from: string): EventLines {
       throw reportError('REPORT_FILE_INVALID', `${from} line ${index + 1} is not JSON: ${errorText(cause)}`, {
         cause,
         details: { file: from, line: index + 1 },
+        hint: RUN_FILE_HINT,
       });
     }
     const violation = firstViolation('event', value);
     if (violation !== undefined) {
       throw reportError('REPORT_FILE_INVALID', `${from} line ${index + 1} is not an event of a run: ${violation}`, {
         details: { file: from, line: index + 1 },
+        hint: RUN_FILE_HINT,
       });
     }
     events.push(value as RunEvent);

@@ -212,6 +212,8 @@ function overview(): string {
     'Examples:',
     ...VERBS.map(({ examples }) => `  npm run attest -- ${examples[0]?.replace(/^attest /, '')}`),
     '',
+    'Exit codes: 0 as it should be, 1 it is not, 2 the environment, 3 usage; each verb has --help.',
+    '',
   ].join('\n');
 }
 
