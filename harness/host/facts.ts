@@ -1,5 +1,5 @@
 import { XMLParser } from 'fast-xml-parser';
-import { isNoSupport, isOperationUnsupported, type SevInfo } from '../libvirt/index.ts';
+import { isRemoteError, type SevInfo } from '../libvirt/index.ts';
 import type { Host } from './host.ts';
 
 /** What CPUID Fn8000_001F says (AMD APM volume 3, section E.4.17). */
@@ -154,7 +154,8 @@ async function sevInfo(host: Host, unknown: Record<string, string>): Promise<Sev
   try {
     return await host.connection.sevInfo();
   } catch (error) {
-    if (!isOperationUnsupported(error) && !isNoSupport(error)) throw error;
+    // libvirt that refuses this one question still answers the others.
+    if (!isRemoteError(error)) throw error;
     unknown.nodeSevInfo = error.message;
     return undefined;
   }

@@ -18,6 +18,11 @@ const NO_SUCH_PROGRAM = 127;
 const STAT_SCRIPT = `stat -L -c '%a %U %G' -- "$1" && { stat -L -c '%C' -- "$1" 2>/dev/null || echo '?'; }`;
 const MISSING_FILE = /No such file or directory|Not a directory/;
 
+/** Whether a program's words say that there is no such file; in a folder that is closed to the user there may be one. */
+export function saysMissing(because: string): boolean {
+  return MISSING_FILE.test(because);
+}
+
 /** Runs a program on this machine, in the C locale, so that its texts can be read. */
 export async function runHere(program: string, args: readonly string[]): Promise<CommandResult> {
   const result = await execa(program, args, {
@@ -80,13 +85,13 @@ export function looksByCommand(run: RunCommand) {
     run: outcome,
     async stat(path: string): Promise<StatReading> {
       const reading = await outcome(['sh', '-c', STAT_SCRIPT, 'sh', path]);
-      if (reading.outcome === 'unreadable' && MISSING_FILE.test(reading.because)) return { outcome: 'absent' };
+      if (reading.outcome === 'unreadable' && saysMissing(reading.because)) return { outcome: 'absent' };
       if (reading.outcome !== 'read') return unreadableUnlessRead(reading, 'stat');
       return { outcome: 'read', stat: parseStat(reading.bytes) };
     },
     async listFolder(path: string): Promise<FolderReading> {
       const reading = await outcome(['ls', '-1A', '--', path]);
-      if (reading.outcome === 'unreadable' && MISSING_FILE.test(reading.because)) return { outcome: 'absent' };
+      if (reading.outcome === 'unreadable' && saysMissing(reading.because)) return { outcome: 'absent' };
       if (reading.outcome !== 'read') return unreadableUnlessRead(reading, 'ls');
       return { outcome: 'read', names: folderNames(reading.bytes) };
     },
@@ -115,8 +120,9 @@ function unreadableUnlessRead(reading: Exclude<FileReading, { outcome: 'read' }>
 
 /** A script that prints one line for each path: `A`, `R <base64>` or `U <reason>`; see `parseManyFiles`. */
 export function manyFilesScript(paths: readonly string[]): string {
-  return `for f in ${paths.map(shellQuoted).join(' ')}; do
-if [ ! -e "$f" ]; then echo A; elif c=$(base64 -w0 -- "$f" 2>&1); then echo "R $c"; else echo "U $c"; fi; done`;
+  return `export LC_ALL=C; for f in ${paths.map(shellQuoted).join(' ')}; do
+if c=$(base64 -w0 -- "$f" 2>&1); then echo "R $c"; elif [ -e "$f" ]; then echo "U $c"; else case "$c" in
+*'No such file'*|*'Not a directory'*) echo A;; *) echo "U $c";; esac; fi; done`;
 }
 
 /** What the script printed, in the order of its paths; a line too few is unreadable. */

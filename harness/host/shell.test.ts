@@ -1,4 +1,4 @@
-import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -79,6 +79,34 @@ describe.each(shells)('the shell of a host, %s', (_, open) => {
   it('a program that the host does not have is absent, one that fails unreadable with its words', async () => {
     expect(await open().run(['sevh-no-such-program'])).toEqual({ outcome: 'absent' });
     expect(await open().run(['sh', '-c', 'echo why >&2; exit 3'])).toEqual({ outcome: 'unreadable', because: 'why' });
+  });
+});
+
+describe('as a user who may not enter a folder', () => {
+  it('a file in it is unreadable through ssh, not absent', async () => {
+    const closed = path.join(folder, 'closed');
+    await mkdir(closed);
+    await writeFile(path.join(closed, 'file'), 'x');
+    await chmod(closed, 0);
+    const asNobody = path.join(folder, 'fake-ssh-nobody');
+    const drop = 'test "$(id -u)" = 0 && exec setpriv --reuid 65534 --regid 65534 --clear-groups sh -c "$last"';
+    await writeFile(asNobody, `#!/bin/sh\nfor last; do :; done\n${drop}\nexec sh -c "$last"\n`);
+    await chmod(asNobody, 0o700);
+    const shell = shellOf(`qemu+ssh://lab7/system?command=${encodeURIComponent(asNobody)}`);
+    const file = path.join(closed, 'file');
+    const denied = { outcome: 'unreadable', because: expect.stringContaining('Permission denied') };
+    expect(await shell.readFiles([file, '/no-such-folder/file', '/proc/version/file'])).toEqual([
+      denied,
+      { outcome: 'absent' },
+      { outcome: 'absent' },
+    ]);
+    expect(await shell.readFile(file)).toEqual(denied);
+    expect(await shell.readFile(file, { offset: 0, length: 1 })).toEqual(denied);
+    expect(await shell.stat(file)).toEqual(denied);
+    expect(await shell.listFolder(closed)).toEqual(denied);
+    expect(await shell.readFile('/no-such-folder/file', { offset: 0, length: 1 })).toEqual({ outcome: 'absent' });
+    await rm(asNobody);
+    await rm(closed, { recursive: true });
   });
 });
 

@@ -12,6 +12,7 @@ import {
   parseManyFiles,
   parseStat,
   runHere,
+  saysMissing,
   shellQuoted,
 } from './shell-commands.ts';
 import { type SshLogin, sharedLogin } from './ssh-login.ts';
@@ -168,8 +169,8 @@ function sshShell(login: SshLogin): HostShell {
         range === undefined
           ? `cat -- ${quoted}`
           : `dd if=${quoted} iflag=skip_bytes,count_bytes skip=${range.offset} count=${range.length} bs=${range.length} status=none`;
-      const result = await run(`test -e ${quoted} || exit 44; ${script}`);
-      if (result.exitCode === 44) return { outcome: 'absent' };
+      const result = await run(`export LC_ALL=C; ${script} || { test -e ${quoted} || exit 44; exit 1; }`);
+      if (result.exitCode === 44 && saysMissing(result.because)) return { outcome: 'absent' };
       if (result.exitCode !== 0) return { outcome: 'unreadable', because: result.because || 'ssh failed' };
       return { outcome: 'read', bytes: result.stdout };
     },
