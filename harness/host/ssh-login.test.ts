@@ -91,7 +91,7 @@ describe('an ssh that can share a login', () => {
     await mkdir(process.env.TMPDIR ?? '');
     const login = await fakeSsh(`echo 'Welcome to lab7'\n${SHARES}`);
     const [, ...args] = await login.command();
-    expect(args.join(' ')).toMatch(/ControlPath=".*\/it's 100%% \\"ours\\"\/sevh-ssh-\w+\/s"/);
+    expect(args.join(' ')).toMatch(/ControlPath=".*\/it's 100%% \\"ours\\"\/sevh-ssh-login-\w+\/s"/);
   });
 });
 

@@ -40,7 +40,7 @@ export function sharedLogin(program: string, base: readonly string[]): SshLogin 
   let isClosed = false;
 
   const logIn = async (): Promise<string | undefined> => {
-    const place = await mkdtemp(path.join(tmpdir(), 'sevh-ssh-')).catch(() => undefined);
+    const place = await mkdtemp(path.join(tmpdir(), 'sevh-ssh-login-')).catch(() => undefined);
     if (place === undefined) return undefined;
     const options = ['-o', 'ControlMaster=yes', '-o', 'ControlPersist=no', ...controlPath(place), ...ALIVE];
     const child = spawn('sh', ['-c', TIDY, place, program, ...options, ...base, STAY], {

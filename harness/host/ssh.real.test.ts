@@ -20,6 +20,7 @@ import { openHost } from './host.ts';
 import { parseHostName } from './name.ts';
 import { preflight } from './preflight/index.ts';
 import { findQemu } from './qemu-process.ts';
+import { shellOf } from './shell.ts';
 
 const runtime = process.env.SEV_HARNESS_REAL_SESSION;
 const localUri = process.env.SEV_HARNESS_REAL_URI;
@@ -157,6 +158,38 @@ describe('a real sshd', () => {
   });
 });
 
+describe('commands to a host behind ssh', () => {
+  it('share one login, which ends with the host; a lost one is followed by another', async () => {
+    const before = sshd.logins();
+    const host = await openHost(parseHostName(rootUri()));
+    const ask = () => host.shell.run(['echo', 'here']);
+    const here = { outcome: 'read', bytes: new TextEncoder().encode('here\n') };
+    const sharing = async () => (await readdir(tmpdir())).filter((name) => name.startsWith('sevh-ssh-login-'));
+    const others = await sharing();
+    expect(await Promise.all([ask(), ask(), ask(), ask(), ask(), ask()])).toEqual(Array(6).fill(here));
+    // libvirt's own, and that of the commands.
+    expect(sshd.logins() - before).toBe(2);
+    expect(await sharing()).toHaveLength(others.length + 1);
+    await sshd.cut();
+    await expect.poll(sharing).toEqual(others);
+    expect([await ask(), await ask()]).toEqual([here, here]);
+    expect(sshd.logins() - before).toBe(3);
+    await host.close();
+    expect(await sharing()).toEqual(others);
+  });
+
+  it('log in one by one where the host lets nobody share, and are answered all the same', async () => {
+    const { uid, gid } = await stat(socket);
+    await using strict = await startSshd({ environment: {}, user: { uid, gid }, config: ['MaxSessions 1'] });
+    const files = `keyfile=${encodeURIComponent(strict.rootKey)}&known_hosts=${encodeURIComponent(strict.knownHosts)}`;
+    const shell = shellOf(`qemu+ssh://root@127.0.0.1:${strict.port}/session?${files}&no_tty=1`);
+    const asked = [await shell.run(['echo', 'here']), await shell.readFile('/nonexistent'), await shell.run(['false'])];
+    expect(asked).toMatchObject([{ outcome: 'read' }, { outcome: 'absent' }, { outcome: 'unreadable' }]);
+    expect(strict.logins()).toBe(1 + asked.length);
+    await shell.close();
+  });
+});
+
 describe('a guest of a host behind ssh', () => {
   it('boots what was brought there, is heard on its console, and its canary is found by every way of reading', {
     timeout: 300_000,
@@ -201,8 +234,10 @@ describe('a run through ssh', () => {
 
     const refused = await program.start(['scenario', '--host', localUri, ...report('refused')]);
     expect(refused.exitCode).toBe(2);
-    expect(refused.stderr).toMatch(/^error: host \S+ is in use by run \w+ of root \(process \d+ on \S+\) since \S+Z/m);
-    expect(refused.stderr).toContain('hint: Wait for it with --wait SECONDS.');
+    expect(refused.stderr).toMatch(
+      /HOST_LEASED host \S+ is in use by run \w+ of root \(process \d+ on \S+\) since \S+Z/,
+    );
+    expect(refused.stderr).toContain('Wait for it with --wait SECONDS.');
 
     const waiting = program.start(['scenario', '--host', localUri, ...report('waiting'), '--wait', '60']);
     for await (const line of createInterface({ input: waiting.stderr }))
@@ -212,6 +247,25 @@ describe('a run through ssh', () => {
     expect((await held).exitCode).toBe(2);
     expect((await waiting).exitCode).toBe(0);
     expect(await readdir(program.leases)).toEqual([]);
+    expect(await readdir(program.temporary)).toEqual([]);
+  });
+
+  it('that is killed leaves no login; reap removes the rest through ssh', async () => {
+    const held = program.start(
+      ['scenario', '--host', rootUri(), '--report', path.join(program.folder, 'dead'), '--json'],
+      {
+        SEVH_TEST_HOLD: '1',
+      },
+    );
+    for await (const line of createInterface({ input: held.stdout })) if (line.includes('"title":"hold"')) break;
+    expect(await readdir(program.temporary)).not.toEqual([]);
+    held.kill('SIGKILL');
+    await held;
+    await expect.poll(() => readdir(program.temporary)).toEqual([]);
+    const reap = await program.start(['reap', '--host', rootUri()]);
+    expect(reap.stderr).toMatch(/^4 removed, 0 kept, 0 failed/m);
+    expect(await readdir(program.leases)).toEqual([]);
+    expect(await readdir(program.temporary)).toEqual([]);
   });
 
   it('that loses its connection says so, removes its guests on a new one, and ends with 2', async () => {

@@ -15,6 +15,8 @@ export interface Sshd extends AsyncDisposable {
   /** File with its host key, and one with another key for the same address. */
   readonly knownHosts: string;
   readonly wrongKnownHosts: string;
+  /** How many logins it has let in. */
+  logins(): number;
   /** Ends every login session at once, as a lost network does; later logins work. Returns how many there were. */
   cut(): Promise<number>;
 }
@@ -26,10 +28,12 @@ interface SshdOptions {
   readonly environment: Readonly<Record<string, string>>;
   /** Who `userKey` stands for; may be somebody without a login shell. */
   readonly user: { readonly uid: number; readonly gid: number };
+  /** More lines of sshd_config(5). */
+  readonly config?: readonly string[];
 }
 
 /** Starts sshd with these variables in the environment of its logins. Needs root and Debian's openssh-server. */
-export async function startSshd({ environment, user }: SshdOptions): Promise<Sshd> {
+export async function startSshd({ environment, user, config = [] }: SshdOptions): Promise<Sshd> {
   const folder = await mkdtemp(path.join(tmpdir(), 'sevh-sshd-'));
   const place = (name: string) => path.join(folder, name);
   await chmod(folder, 0o755);
@@ -42,7 +46,8 @@ export async function startSshd({ environment, user }: SshdOptions): Promise<Ssh
   await writeFile(place('authorized'), keys.join('\n'));
   await writeFile(place('known'), `[127.0.0.1]:${port} ${await publicKey('host')}\n`);
   await writeFile(place('wrong-known'), `[127.0.0.1]:${port} ${await publicKey('other-host')}\n`);
-  const variables = Object.entries(environment).map(([name, value]) => `"${name}=${value}"`);
+  // A bash below another one reads no start-up files for a command through ssh: root's on this machine may be slow.
+  const variables = Object.entries({ SHLVL: '1', ...environment }).map(([name, value]) => `"${name}=${value}"`);
   await writeFile(
     place('config'),
     [
@@ -57,7 +62,8 @@ export async function startSshd({ environment, user }: SshdOptions): Promise<Ssh
       'KbdInteractiveAuthentication no',
       'PermitRootLogin prohibit-password',
       'UsePAM no',
-      ...(variables.length === 0 ? [] : [`SetEnv ${variables.join(' ')}`]),
+      `SetEnv ${variables.join(' ')}`,
+      ...config,
     ].join('\n'),
   );
   const madeFolder = await mkdir(PRIVILEGE_SEPARATION_FOLDER, { mode: 0o755 }).then(
@@ -65,6 +71,10 @@ export async function startSshd({ environment, user }: SshdOptions): Promise<Ssh
     () => false,
   );
   const daemon = execa('/usr/sbin/sshd', ['-D', '-e', '-f', place('config')], { reject: false, stdin: 'ignore' });
+  let logins = 0;
+  daemon.stderr.setEncoding('utf8').on('data', (text: string) => {
+    logins += text.match(/^Accepted publickey /gm)?.length ?? 0;
+  });
   const close = async () => {
     await endSessions(daemon.pid);
     daemon.kill('SIGTERM');
@@ -85,6 +95,7 @@ export async function startSshd({ environment, user }: SshdOptions): Promise<Ssh
     refusedKey: place('refused'),
     knownHosts: place('known'),
     wrongKnownHosts: place('wrong-known'),
+    logins: () => logins,
     cut: () => endSessions(daemon.pid),
     [Symbol.asyncDispose]: close,
   };
