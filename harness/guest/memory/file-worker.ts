@@ -8,8 +8,9 @@ try {
   scan.close();
 }
 const packed = scan.scanner.pack();
-const { counts, waiting } = packed.pages;
+const { tiles, pages } = packed;
+const arrays = [tiles, pages.counts.words, pages.counts.pages, pages.waiting.words, pages.waiting.pages];
 parentPort?.postMessage(
   packed,
-  [packed.tiles, counts.words, counts.pages, waiting].map(({ buffer }) => buffer),
+  arrays.map(({ buffer }) => buffer),
 );

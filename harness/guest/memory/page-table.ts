@@ -1,9 +1,11 @@
-import { type CountsRoom, copyOf, countsOf, mergeInto, roomFor, type SortedCounts, sampleOf } from './sorted-counts.ts';
+import { type Counts, keepSample, mergeInto, roomFor, sortAndCount } from './sorted-counts.ts';
 
 /** As many as 1 GiB of different pages have: 3 MiB. */
 const MAX_CONTENTS = 2 ** 18;
-/** Fingerprints that wait to be sorted, in one go: 2 MiB. */
+/** Fingerprints that wait to be sorted, in one go: 3 MiB. */
 const MAX_WAITING = 2 ** 18;
+/** 128 MiB. */
+const LARGE_PAGES = 2 ** 15;
 
 /** How many pages of a memory hold the same as another page of it. */
 export interface EqualPages {
@@ -22,14 +24,14 @@ export interface EqualPages {
 /** What a table has counted, as it can be sent to another thread. */
 export interface PackedPages {
   /** Counts of those fingerprints whose lowest `level` bits are zeros. */
-  readonly counts: SortedCounts;
+  readonly counts: Counts;
   readonly level: number;
-  /** Fingerprints that are not counted yet, two words each. */
-  readonly waiting: Uint32Array<ArrayBuffer>;
+  /** Fingerprints that are not counted yet. */
+  readonly waiting: Counts;
 }
 
 /**
- * Counts how often each content of a page occurs, in 5 MiB, whatever the size of the memory.
+ * Counts how often each content of a page occurs, in 6 MiB, whatever the size of the memory.
  *
  * Fingerprints wait until there are enough of them to be sorted and merged into those known: that reads memory from one end to the
  * other, where a hash table would wait for memory once for each page.
@@ -42,36 +44,40 @@ export interface PackedPages {
  * Fingerprints have 64 bits: among the 2 million pages of 8 GiB two different ones look the same with a probability of 1e-7.
  */
 export class PageTable {
-  readonly #known: CountsRoom;
-  readonly #waiting: Uint32Array<ArrayBuffer>;
-  #waitingPages = 0;
+  readonly #known: Counts;
+  /** Not sorted yet. */
+  readonly #waiting: Counts;
   /** Low bits of a fingerprint that must be zero. */
   #level = 0;
 
+  /** Large memories, and those of unknown size, all need the same room; small ones as much as they have pages. */
   constructor(expectedPages = Number.POSITIVE_INFINITY) {
-    this.#known = roomFor(Math.min(expectedPages, MAX_CONTENTS));
-    this.#waiting = new Uint32Array(Math.min(Math.max(1, expectedPages), MAX_WAITING) * 2);
+    const isLarge = expectedPages >= LARGE_PAGES;
+    this.#known = roomFor(isLarge ? MAX_CONTENTS : expectedPages);
+    this.#waiting = roomFor(isLarge ? MAX_WAITING : Math.max(1, expectedPages));
   }
 
   add(low: number, high: number): void {
     if ((low & ((1 << this.#level) - 1)) !== 0) return;
-    this.#waiting[this.#waitingPages * 2] = low;
-    this.#waiting[this.#waitingPages * 2 + 1] = high;
-    this.#waitingPages++;
-    if (this.#waitingPages * 2 === this.#waiting.length) this.#settle();
+    const waiting = this.#waiting;
+    waiting.words[waiting.used * 2] = low;
+    waiting.words[waiting.used * 2 + 1] = high;
+    waiting.used++;
+    if (waiting.used === waiting.pages.length) this.#settle();
   }
 
   /** Adds what another table has counted. */
   merge({ counts, level, waiting }: PackedPages): void {
-    while (level > this.#level) this.#raiseLevel();
+    if (level > this.#level) this.#raiseLevel(level);
     this.#addCounts(counts);
-    for (let from = 0; from < waiting.length; ) {
-      const used = this.#waitingPages * 2;
-      const part = waiting.subarray(from, from + this.#waiting.length - used);
-      this.#waiting.set(part, used);
-      this.#waitingPages += part.length / 2;
+    const fingerprints = waiting.words.subarray(0, waiting.used * 2);
+    for (let from = 0; from < fingerprints.length; ) {
+      const { words, used } = this.#waiting;
+      const part = fingerprints.subarray(from, from + words.length - used * 2);
+      words.set(part, used * 2);
+      this.#waiting.used += part.length / 2;
       from += part.length;
-      if (this.#waitingPages * 2 === this.#waiting.length) this.#settle();
+      if (this.#waiting.used * 2 === words.length) this.#settle();
     }
   }
 
@@ -96,29 +102,29 @@ export class PageTable {
     };
   }
 
+  /** Gives away what it has: nothing can be added any more. */
   pack(): PackedPages {
-    const waiting = this.#waiting.slice(0, this.#waitingPages * 2);
-    return { counts: copyOf(this.#known), level: this.#level, waiting };
+    return { counts: this.#known, level: this.#level, waiting: this.#waiting };
   }
 
   /** Nothing waits any more. */
   #settle(): void {
-    const counts = countsOf(this.#waiting.subarray(0, this.#waitingPages * 2));
-    this.#waitingPages = 0;
-    this.#addCounts(counts);
+    sortAndCount(this.#waiting);
+    this.#addCounts(this.#waiting);
+    this.#waiting.used = 0;
   }
 
-  #addCounts(counts: SortedCounts): void {
-    for (let sample = sampleOf(counts, this.#level); !mergeInto(this.#known, sample); ) {
-      this.#raiseLevel();
-      sample = sampleOf(counts, this.#level);
+  /** Adds counts, or as many of them as the sample has. */
+  #addCounts(counts: Counts): void {
+    keepSample(counts, this.#level);
+    while (!mergeInto(this.#known, counts)) {
+      this.#raiseLevel(this.#level + 1);
+      keepSample(counts, this.#level);
     }
   }
 
-  #raiseLevel(): void {
-    this.#level++;
-    const sample = sampleOf(copyOf(this.#known), this.#level);
-    this.#known.used = 0;
-    mergeInto(this.#known, sample);
+  #raiseLevel(level: number): void {
+    this.#level = level;
+    keepSample(this.#known, level);
   }
 }

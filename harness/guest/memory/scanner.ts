@@ -128,6 +128,7 @@ export class MemoryScanner {
     if (guestAddress === this.#end) this.#search?.acrossBorder(bytes, (offset) => this.#found(guestAddress + offset));
   }
 
+  /** Gives away what it has found: nothing can be pushed any more. */
   pack(): PackedScan {
     return {
       bytes: this.#bytes,

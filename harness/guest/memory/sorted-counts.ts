@@ -1,47 +1,36 @@
-/** Fingerprints of 64 bits in ascending order, each once, with a number of pages; two words each, the low one first. */
-export interface SortedCounts {
+/** Fingerprints of 64 bits, two words each, the low one first, each with a number of pages; the first `used` count. */
+export interface Counts {
   readonly words: Uint32Array<ArrayBuffer>;
   readonly pages: Uint32Array<ArrayBuffer>;
-}
-
-/** Room for such counts, of which the first `used` are taken. */
-export interface CountsRoom extends SortedCounts {
   used: number;
 }
 
-export function roomFor(contents: number): CountsRoom {
-  return { words: new Uint32Array(contents * 2), pages: new Uint32Array(contents), used: 0 };
+/** Takes its memory at once: an array that was never written has none of its own yet. */
+export function roomFor(contents: number): Counts {
+  return { words: new Uint32Array(contents * 2).fill(0), pages: new Uint32Array(contents).fill(0), used: 0 };
 }
 
-/** Puts those counts of `room` that are taken into a copy of their own. */
-export function copyOf({ words, pages, used }: CountsRoom): SortedCounts {
-  return { words: words.slice(0, used * 2), pages: pages.slice(0, used) };
-}
-
-/** Sorts fingerprints where they stand, and counts how often each is there. The result stands in the same words. */
-export function countsOf(words: Uint32Array<ArrayBuffer>): SortedCounts {
-  new BigUint64Array(words.buffer, words.byteOffset, words.length / 2).sort();
-  const pages = new Uint32Array(words.length / 2);
+/** Sorts fingerprints, and leaves each once, with how often it was there. */
+export function sortAndCount(counts: Counts): void {
+  const { words, pages } = counts;
+  new BigUint64Array(words.buffer, words.byteOffset, counts.used).sort();
   let last = -1;
-  for (let index = 0; index < pages.length; index++) {
-    if (last < 0 || compare(words, last, words, index) !== 0) copy(words, index, words, ++last);
+  for (let index = 0; index < counts.used; index++) {
+    if (last < 0 || compare(words, last, words, index) !== 0) {
+      copy(words, index, words, ++last);
+      pages[last] = 0;
+    }
     pages[last] = (pages[last] as number) + 1;
   }
-  return { words: words.subarray(0, (last + 1) * 2), pages: pages.subarray(0, last + 1) };
+  counts.used = last + 1;
 }
 
-/** Adds counts to those that stand in a room; false, and nothing done, when it is too small. */
-export function mergeInto(room: CountsRoom, more: SortedCounts): boolean {
-  const used = room.used + more.pages.length - commonOf(room, more);
+/** Adds counts to others; both are sorted. False, and nothing done, when there is too little room. */
+export function mergeInto(room: Counts, more: Counts): boolean {
+  const used = room.used + more.used - commonOf(room, more);
   if (used > room.pages.length) return false;
-  if (room.used === 0) {
-    room.words.set(more.words);
-    room.pages.set(more.pages);
-    room.used = used;
-    return true;
-  }
   // From the last to the first, so that nothing is overwritten before it has been moved.
-  let [from, other] = [room.used - 1, more.pages.length - 1];
+  let [from, other] = [room.used - 1, more.used - 1];
   for (let to = used - 1; other >= 0; to--) {
     const order = from < 0 ? -1 : compare(room.words, from, more.words, other);
     const pages = (order >= 0 ? (room.pages[from] as number) : 0) + (order <= 0 ? (more.pages[other] as number) : 0);
@@ -54,22 +43,22 @@ export function mergeInto(room: CountsRoom, more: SortedCounts): boolean {
   return true;
 }
 
-/** The counts of those fingerprints whose lowest `bits` bits are zeros. */
-export function sampleOf(counts: SortedCounts, bits: number): SortedCounts {
-  if (bits === 0) return counts;
+/** Leaves those fingerprints whose lowest `bits` bits are zeros. */
+export function keepSample(counts: Counts, bits: number): void {
+  if (bits === 0) return;
   const { words, pages } = counts;
-  const room = roomFor(pages.length);
-  for (let index = 0; index < pages.length; index++) {
+  let kept = 0;
+  for (let index = 0; index < counts.used; index++) {
     if (((words[index * 2] as number) & ((1 << bits) - 1)) !== 0) continue;
-    copy(words, index, room.words, room.used);
-    room.pages[room.used++] = pages[index] as number;
+    copy(words, index, words, kept);
+    pages[kept++] = pages[index] as number;
   }
-  return { words: room.words.subarray(0, room.used * 2), pages: room.pages.subarray(0, room.used) };
+  counts.used = kept;
 }
 
-function commonOf(room: CountsRoom, more: SortedCounts): number {
+function commonOf(room: Counts, more: Counts): number {
   let [index, other, common] = [0, 0, 0];
-  while (index < room.used && other < more.pages.length) {
+  while (index < room.used && other < more.used) {
     const order = compare(room.words, index, more.words, other);
     if (order === 0) common++;
     if (order <= 0) index++;
