@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { preflightVerb } from './preflight.ts';
 
@@ -27,12 +29,36 @@ describe('preflight on the command line', () => {
     expect(JSON.parse(stdout)).toMatchObject({ host, verdict, conditions: { kernelParameter: 'yes' } });
   });
 
+  it('prints the JSON that docs/preflight.md describes', async () => {
+    const { stdout } = await run({ host: 'fake:stale-capabilities', nova: 'master', json: true });
+    const printed = JSON.parse(stdout);
+    expect(Object.keys(printed)).toEqual([
+      'host',
+      'nova',
+      'verdict',
+      'conditions',
+      'diagnoses',
+      'counts',
+      'rows',
+      'kernelLog',
+    ]);
+    expect(Object.keys(printed.conditions)).toEqual(['domainCapabilities', 'kernelParameter', 'sev']);
+    const page = readFileSync(path.resolve(import.meta.dirname, '../../docs/preflight.md'), 'utf8');
+    const [, section = ''] = page.split('## JSON');
+    const keys = [printed, printed.conditions, ...printed.diagnoses, ...printed.rows].flatMap(Object.keys);
+    for (const key of new Set(keys)) expect(section).toContain(`\`${key}\``);
+    for (const { way } of printed.diagnoses) expect(page).toContain(`| \`${way}\``);
+  });
+
   it('says first what is wrong, then the tree, then the words of the kernel', async () => {
     const { stdout } = await run({ host: 'fake:sev-off-in-bios' });
     const lines = stdout.split('\n');
     expect(lines[0]).toBe('fake:sev-off-in-bios is not usable for SEV (domain capabilities no, kernel parameter no)');
     expect(lines[1]).toMatch(/^ {2}bios: the kernel found memory encryption off/);
     expect(lines[2]).toMatch(/^ {4}hint: Set SMEE/);
+    const hint =
+      '          hint: Begin with the first row that failed: what is below it in the stack cannot work before.';
+    expect(lines).toContain(hint);
     expect(lines).toContain('   SKIP         SEV is on in the kernel (bios.memory-encryption failed)');
     expect(lines).toContain('  ccp 0000:02:00.2: SEV: memory encryption not enabled by BIOS');
   });

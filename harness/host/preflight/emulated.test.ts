@@ -67,6 +67,11 @@ describe('every profile of the emulated host has exactly its failures, warnings 
       unknown: ids(report, 'unknown'),
     }).toEqual({ fail, warn: [...warn, UNLIMITED].toSorted(), unknown });
     expect(report.diagnoses[0]?.way).toBe(way);
+    const outcomes = new Map(report.rows.map((row) => [row.id, row.outcome]));
+    for (const { id, parent = '', outcome, because, hint } of report.rows) {
+      if (['fail', 'skip'].includes(outcomes.get(parent) ?? '')) expect([id, outcome]).toEqual([id, 'skip']);
+      if (outcome === 'fail') expect([id, because, hint]).toEqual([id, expect.any(String), expect.any(String)]);
+    }
     expect(report.verdict).toBe(way === undefined ? 'usable' : 'unusable');
   });
 });

@@ -35,6 +35,21 @@ function row(readings: PreflightReadings, id: string): PreflightRow {
   return found;
 }
 
+/** "a reason and a fix hint on each failure"; a warning asks for something too. */
+function expectReasons({ id, outcome, found, because, hint, way }: PreflightRow): void {
+  if (outcome === 'fail')
+    expect({ id, found, because, hint }).toEqual({ id, found: words, because: words, hint: words });
+  if (outcome === 'fail' && id !== 'sev.conditions') expect({ id, way }).toEqual({ id, way: words });
+  if (outcome === 'warn' && !HAS_NO_CURE.includes(id))
+    expect({ id, because, hint }).toEqual({ id, because: words, hint: words });
+  if (outcome === 'unknown' || outcome === 'n/a' || outcome === 'skip')
+    expect({ id, because }).toEqual({ id, because: words });
+}
+
+const words = expect.stringMatching(/\S/);
+/** Another processor, or another program's opinion. */
+const HAS_NO_CURE = ['cpu.vendor', 'cpu.generation', 'libvirt.host-validate'];
+
 const conditionsFail = { 'sev.conditions': 'fail' } as const;
 const countsDiffer = { 'kernel.misc-capacity': 'warn', 'libvirt.guests': 'warn' } as const;
 const seenByValidate = { 'libvirt.host-validate': 'warn' } as const;
@@ -56,6 +71,64 @@ describe('a host on which everything is right', () => {
       expect(title.length * source.length).toBeGreaterThan(0);
       seen.add(id);
     }
+  });
+});
+
+describe('the ids of the rows', () => {
+  it('are stable: other programs read them', () => {
+    expect(evaluatePreflight(goodReadings).rows.map(({ id }) => id)).toMatchInlineSnapshot(`
+      [
+        "machine.bare-metal",
+        "cpu.vendor",
+        "cpu.generation",
+        "cpu.microcode",
+        "cpu.sev",
+        "cpu.c-bit",
+        "cpu.asids",
+        "cpu.sev-es",
+        "cpu.sev-es-asids",
+        "cpu.sev-snp",
+        "cpu.vmpl",
+        "bios.memory-encryption",
+        "kernel.kvm-amd",
+        "kernel.sev-parameter",
+        "kernel.sev-es-parameter",
+        "kernel.sev-snp-parameter",
+        "kernel.misc-capacity",
+        "kernel.misc-use",
+        "firmware.device",
+        "firmware.version",
+        "firmware.state",
+        "firmware.device-access",
+        "firmware.device-label",
+        "libvirt.sev",
+        "libvirt.c-bit",
+        "libvirt.guests",
+        "libvirt.nodesevinfo",
+        "libvirt.launch-security",
+        "bios.tsme",
+        "bios.iommu",
+        "kernel.version",
+        "kernel.command-line",
+        "kernel.modprobe",
+        "libvirt.version",
+        "qemu.version",
+        "ovmf.version",
+        "ovmf.descriptors",
+        "libvirt.host-validate",
+        "host.memlock",
+        "host.machine-slice",
+        "host.ksm",
+        "sev.conditions",
+        "nova.libvirt",
+        "nova.qemu",
+        "nova.kernel-parameter",
+        "nova.guest-counts",
+        "nova.firmware",
+        "nova.sev-es",
+        "nova.sev-snp",
+      ]
+    `);
   });
 });
 
@@ -161,38 +234,58 @@ describe('one thing wrong changes its own row and those that follow from it', ()
     ],
     ['a limited session daemon', { ...goodReadings, isSession: true }, { 'host.memlock': 'warn' }],
     ['KSM on', { ...goodReadings, ksm: read('1') }, {}],
+    [
+      'a modprobe file that nobody may read',
+      { ...goodReadings, unreadFiles: { modprobe: ['/etc/modprobe.d/sev.conf: denied'], descriptors: [] } },
+      { 'kernel.modprobe': 'unknown' },
+    ],
+    [
+      'a descriptor that nobody may read, beside one with SEV',
+      { ...goodReadings, unreadFiles: { modprobe: [], descriptors: ['/etc/qemu/firmware/1.json: denied'] } },
+      {},
+    ],
+    [
+      'a descriptor that nobody may read, and none with SEV',
+      {
+        ...goodReadings,
+        descriptors: read([]),
+        unreadFiles: { modprobe: [], descriptors: ['/etc/qemu/firmware/1.json: denied'] },
+      },
+      { 'ovmf.descriptors': 'unknown' },
+    ],
+    [
+      'a descriptor for SEV-SNP alone',
+      { ...goodReadings, descriptors: read([{ file: '1.json', executable: undefined, features: ['amd-sev-snp'] }]) },
+      { 'ovmf.descriptors': 'warn' },
+    ],
+    [
+      'a limit for all guests that nobody may read',
+      { ...goodReadings, machineSlice: { high: unknown, max: read('max') } },
+      { 'host.machine-slice': 'unknown' },
+    ],
   ])('%s', (_, readings, expected) => {
     expect(changed(readings)).toEqual(expected);
+    for (const one of evaluatePreflight(readings).rows) expectReasons(one);
   });
 });
 
 describe('an unreadable fact is unknown, never "no"', () => {
-  const fields = [
-    'cpu',
-    'encryptionLeaf',
-    'kernelVersion',
-    'commandLine',
-    'modprobe',
-    'kvmAmdLoaded',
-    'devSev',
-    'devSevStat',
-  ];
-  const more = [
-    'selinuxEnforcing',
-    'securityModels',
-    'appArmorQemu',
-    'kernelLog',
-    'tsme',
-    'iommuGroups',
-    'miscCapacity',
-  ];
-  const last = ['miscCurrent', 'memoryLock', 'ksm', 'packages', 'descriptors', 'libvirt'];
+  const fields = Object.entries(goodReadings).flatMap(([name, value]) =>
+    typeof value === 'object' && 'outcome' in value ? [name] : [],
+  );
 
-  it.each([...fields, ...more, ...last])('%s', (field) => {
+  it.each(fields)('%s', (field) => {
     const readings = { ...goodReadings, [field]: unknown };
     const wrong = Object.entries(changed(readings)).filter(([, outcome]) => outcome !== 'unknown');
     expect(wrong).toEqual([]);
     expect(evaluatePreflight(readings).verdict).toBe(field === 'libvirt' ? 'unknown' : 'usable');
+    for (const one of evaluatePreflight(readings).rows) expectReasons(one);
+  });
+
+  it.each(['sevEs', 'sevSnp'])('the parameter %s', (name) => {
+    const readings = { ...goodReadings, kvmAmd: { ...goodReadings.kvmAmd, [name]: unknown } };
+    const wrong = Object.values(changed(readings)).filter((outcome) => outcome !== 'unknown');
+    expect([wrong, evaluatePreflight(readings).verdict]).toEqual([[], 'usable']);
   });
 
   it('the kernel parameter: then nobody can say whether the host is usable', () => {
@@ -232,6 +325,7 @@ describe('the two conditions', () => {
     expect(report.conditions).toEqual({ domainCapabilities, kernelParameter, sev });
     expect(report.verdict).toBe(verdict);
     expect(row(readings, 'sev.conditions').outcome).toBe(sev === 'yes' ? 'pass' : 'fail');
+    expectReasons(row(readings, 'sev.conditions'));
   });
 
   it.each(['1', 'Y', 'y', 'yes', 'on', 'true', ' 1 '])('takes %j of the kernel parameter for on', (text) => {

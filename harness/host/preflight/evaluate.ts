@@ -2,6 +2,7 @@ import { biosChecks } from './checks/bios.ts';
 import { conditionChecks, type TruthTable, truthTableOf } from './checks/conditions.ts';
 import { kernelChecks } from './checks/kernel.ts';
 import { memoryChecks } from './checks/memory.ts';
+import { novaChecks } from './checks/nova.ts';
 import { processorChecks } from './checks/processor.ts';
 import { sevFirmwareChecks } from './checks/sev-firmware.ts';
 import { virtualizationChecks } from './checks/virtualization.ts';
@@ -36,6 +37,7 @@ const CHECKS: readonly PreflightCheck[] = [
   ...virtualizationChecks,
   ...memoryChecks,
   ...conditionChecks,
+  ...novaChecks,
 ];
 
 /** Judges what was read. Pure: the same readings give the same report. */

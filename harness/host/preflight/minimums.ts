@@ -25,11 +25,23 @@ interface NovaMinimum {
   readonly needsGuestCounts: boolean;
   /** Writes `<os firmware='efi'>` beside `<loader secure='no'/>`, which libvirt 9.0.0 refuses to define. */
   readonly autoselectsFirmware: boolean;
+  readonly offersSevEs: boolean;
+  readonly offersSevSnp: boolean;
 }
 
-const OLD = { readsOnlyOne: true, needsGuestCounts: false, autoselectsFirmware: false };
+const OLD = {
+  readsOnlyOne: true,
+  needsGuestCounts: false,
+  autoselectsFirmware: false,
+  offersSevEs: false,
+  offersSevSnp: false,
+};
 const MIDDLE = { ...OLD, readsOnlyOne: false };
-const NEW = { ...MIDDLE, autoselectsFirmware: true };
+const WITH_ES = { ...MIDDLE, offersSevEs: true };
+const NEW = { ...WITH_ES, autoselectsFirmware: true };
+
+/** MIN_QEMU_SEV_ES_VERSION of nova/virt/libvirt/host.py. */
+export const NOVA_SEV_ES_QEMU: VersionNumbers = [8, 0, 0];
 
 /** MIN_LIBVIRT_VERSION and MIN_QEMU_VERSION of nova/virt/libvirt/driver.py. */
 export const NOVA_MINIMUMS = {
@@ -39,9 +51,9 @@ export const NOVA_MINIMUMS = {
   zed: { ...MIDDLE, libvirt: [6, 0, 0], qemu: [4, 2, 0] },
   '2024.1': { ...MIDDLE, libvirt: [7, 0, 0], qemu: [5, 2, 0] },
   '2025.1': { ...MIDDLE, libvirt: [8, 0, 0], qemu: [6, 2, 0] },
-  '2025.2': { ...MIDDLE, libvirt: [8, 0, 0], qemu: [6, 2, 0] },
+  '2025.2': { ...WITH_ES, libvirt: [8, 0, 0], qemu: [6, 2, 0] },
   '2026.1': { ...NEW, libvirt: [8, 0, 0], qemu: [6, 2, 0] },
-  master: { ...NEW, needsGuestCounts: true, libvirt: [8, 0, 0], qemu: [6, 2, 0] },
+  master: { ...NEW, needsGuestCounts: true, offersSevSnp: true, libvirt: [8, 0, 0], qemu: [6, 2, 0] },
 } as const satisfies Record<string, NovaMinimum>;
 
 export type NovaRelease = keyof typeof NOVA_MINIMUMS;

@@ -85,6 +85,13 @@ describe('kernel log', () => {
 
   it('keeps no more lines than a report can bear', () => {
     expect(parse.parseKernelLog('ccp: noise\n'.repeat(10_000))).toHaveLength(60);
+    const flood = 'AMD-Vi: Event logged [IO_PAGE_FAULT]\n'.repeat(500);
+    const log = parse.parseKernelLog(`ccp: first\n${flood}ccp: failed to INIT\n${flood}kvm_amd: last\n`);
+    expect(log.filter((line) => !line.startsWith('AMD-Vi'))).toEqual([
+      'ccp: first',
+      'ccp: failed to INIT',
+      'kvm_amd: last',
+    ]);
   });
 });
 

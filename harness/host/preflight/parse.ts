@@ -65,15 +65,22 @@ export function parseFlatKeyed(text: string): Record<string, number> {
 
 const KERNEL_LOG_SUBJECTS =
   /\bccp\b|\bkvm[-_]amd\b|\bSEV\b|\bSEV-(ES|SNP)\b|\bTSME\b|AMD-Vi|Memory Encryption|\bpsp\b|\bkvm: (SVM|Nested Paging)/;
-const KERNEL_LOG_LINES_MAX = 60;
+/** The IOMMU has lines for each of its units, and on a bad day for each fault; they must not push the others out. */
+const NOISE = /AMD-Vi/;
+const KEPT_OF_EACH = 60;
 
-/** The lines that are evidence about SEV, without the colour and time that `dmesg` adds. */
+/** The lines that are evidence about SEV, without the colour and time that `dmesg` adds; the last of each kind where they are many. */
 export function parseKernelLog(text: string): string[] {
-  return text
+  const lines = text
     .split('\n')
     .filter((line) => KERNEL_LOG_SUBJECTS.test(line))
-    .map((line) => line.replace(/^(<\d+>)?\[\s*[\d.]+\]\s*/, '').trim())
-    .slice(0, KERNEL_LOG_LINES_MAX);
+    .map((line) => line.replace(/^(<\d+>)?\[\s*[\d.]+\]\s*/, '').trim());
+  const kept = new Set([true, false].flatMap((isNoise) => indicesOf(lines, isNoise).slice(-KEPT_OF_EACH)));
+  return lines.filter((_, index) => kept.has(index));
+}
+
+function indicesOf(lines: readonly string[], isNoise: boolean): number[] {
+  return [...lines.keys()].filter((index) => NOISE.test(lines[index] ?? '') === isNoise);
 }
 
 /** A descriptor of /usr/share/qemu/firmware; undefined where it is not one. */

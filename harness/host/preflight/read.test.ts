@@ -165,7 +165,7 @@ describe('the module kvm_amd', () => {
 });
 
 describe('configuration in folders', () => {
-  it('of modprobe is read from all of them', async () => {
+  it('of modprobe is read from all of its folders', async () => {
     const folders = { '/etc/modprobe.d': ['sev.conf', 'README'], '/usr/lib/modprobe.d': ['kvm.conf'] };
     const files = {
       '/etc/modprobe.d/sev.conf': bytes('options kvm_amd sev=1\n'),
@@ -181,11 +181,97 @@ describe('configuration in folders', () => {
     });
   });
 
-  it('of firmware skips what is no descriptor', async () => {
-    const folder = '/usr/share/qemu/firmware';
-    const files = { [`${folder}/1.json`]: bytes('{"features":["amd-sev"]}'), [`${folder}/2.json`]: bytes('{') };
-    const readings = await readPreflight(host({ folders: { [folder]: ['1.json', '2.json'] }, files }));
-    expect(readings.descriptors).toMatchObject({ value: [{ file: `${folder}/1.json`, features: ['amd-sev'] }] });
+  it('of which a file cannot be read is named, with what the others say', async () => {
+    const folders = { '/etc/modprobe.d': ['a.conf', 'b.conf'], '/usr/share/qemu/firmware': ['1.json'] };
+    const files = {
+      '/etc/modprobe.d/a.conf': denied,
+      '/etc/modprobe.d/b.conf': bytes('options kvm_amd sev=1\n'),
+      '/usr/share/qemu/firmware/1.json': denied,
+    };
+    const readings = await readPreflight(host({ folders, files }));
+    expect(readings.modprobe).toMatchObject({ value: [{ line: 'options kvm_amd sev=1' }] });
+    expect(readings.descriptors).toEqual({ outcome: 'read', value: [] });
+    expect(readings.unreadFiles).toEqual({
+      modprobe: ['/etc/modprobe.d/a.conf: permission denied'],
+      descriptors: ['/usr/share/qemu/firmware/1.json: permission denied'],
+    });
+  });
+
+  it('of firmware says what is no descriptor, and lets /etc switch one off', async () => {
+    const [shipped, own] = ['/usr/share/qemu/firmware', '/etc/qemu/firmware'];
+    const descriptor = bytes('{"features":["amd-sev"]}');
+    const files = {
+      [`${shipped}/1.json`]: descriptor,
+      [`${shipped}/2.json`]: bytes('{'),
+      [`${shipped}/3.json`]: descriptor,
+      [`${own}/3.json`]: bytes(''),
+    };
+    const readings = await readPreflight(
+      host({ folders: { [shipped]: ['1.json', '2.json', '3.json'], [own]: ['3.json'] }, files }),
+    );
+    expect(readings.descriptors).toMatchObject({ value: [{ file: `${shipped}/1.json`, features: ['amd-sev'] }] });
+    expect(readings.unreadFiles.descriptors).toEqual([`${shipped}/2.json: not a firmware descriptor`]);
+  });
+});
+
+describe('the misc cgroup', () => {
+  const counts = async (root: string, files: Record<string, FileReading>, names: readonly string[] = []) => {
+    const readings = await readPreflight(host({ files, folders: { [root]: names } }));
+    return [readings.miscCapacity, readings.miscCurrent];
+  };
+  const capacity = bytes('sev 15\nsev_es 0\n');
+
+  it.each(['/sys/fs/cgroup', '/sys/fs/cgroup/misc', '/sys/fs/cgroup/unified'])('is found at %s', async (root) => {
+    const files = { [`${root}/misc.capacity`]: capacity, [`${root}/misc.current`]: bytes('sev 3\nsev_es 0\n') };
+    expect(await counts(root, files)).toMatchObject([{ value: { sev: 15 } }, { value: { sev: 3 } }]);
+  });
+
+  it('without misc.current at its root has in use what the groups in it have', async () => {
+    const root = '/sys/fs/cgroup';
+    const files = {
+      [`${root}/misc.capacity`]: capacity,
+      [`${root}/machine.slice/misc.current`]: bytes('sev 3\nsev_es 1\n'),
+      [`${root}/system.slice/misc.current`]: bytes('sev 2\n'),
+    };
+    const names = ['cgroup.procs', 'machine.slice', 'system.slice'];
+    expect(await counts(root, files, names)).toMatchObject([{}, { value: { sev: 5, sev_es: 1 } }]);
+    const closed = { ...files, [`${root}/system.slice/misc.current`]: denied };
+    expect(await counts(root, closed, names)).toMatchObject([{}, { outcome: 'unknown' }]);
+    expect(await counts(root, { [`${root}/misc.capacity`]: capacity }, names)).toMatchObject([
+      {},
+      { outcome: 'unknown' },
+    ]);
+  });
+
+  it('is absent where no hierarchy has it, and unknown where one cannot be read', async () => {
+    expect(await counts('/sys/fs/cgroup', {})).toMatchObject([{ outcome: 'absent' }, { outcome: 'absent' }]);
+    expect(await counts('/sys/fs/cgroup', { '/sys/fs/cgroup/misc.capacity': denied })).toMatchObject([
+      { outcome: 'unknown' },
+      { outcome: 'unknown' },
+    ]);
+  });
+});
+
+describe('files that stand for one another', () => {
+  it('machine.slice is unlimited only where nobody hides a limit', async () => {
+    const v2 = '/sys/fs/cgroup/machine.slice/memory.max';
+    const v1 = '/sys/fs/cgroup/memory/machine.slice/memory.limit_in_bytes';
+    const max = async (files: Record<string, FileReading>) =>
+      (await readPreflight(host({ files }))).machineSlice.max.outcome;
+    expect(await max({ [v1]: bytes('4096\n') })).toBe('read');
+    expect(await max({ [v2]: denied })).toBe('unknown');
+    expect(await max({})).toBe('absent');
+  });
+
+  it("AppArmor's abstraction is unknown where what the host adds to it is", async () => {
+    const [own, added] = ['abstractions/libvirt-qemu', 'local/abstractions/libvirt-qemu'];
+    const text = async (files: Record<string, FileReading>) => (await readPreflight(host({ files }))).appArmorQemu;
+    const base = { [`/etc/apparmor.d/${own}`]: bytes('/dev/kvm rw,\n') };
+    expect(await text(base)).toEqual({ outcome: 'read', value: '/dev/kvm rw,' });
+    expect(await text({ ...base, [`/etc/apparmor.d/${added}`]: bytes('/dev/sev rw,\n') })).toMatchObject({
+      value: '/dev/kvm rw,\n/dev/sev rw,',
+    });
+    expect((await text({ ...base, [`/etc/apparmor.d/${added}`]: denied })).outcome).toBe('unknown');
   });
 });
 

@@ -4,25 +4,17 @@ import { readSevFacts } from '../facts.ts';
 import type { Host } from '../host.ts';
 import { readPlatformStatus } from '../secure-processor/device.ts';
 import { sessionFolders } from '../session-folders.ts';
-import type { FileReading } from '../shell.ts';
+import { readConfiguration } from './configuration.ts';
+import { readMiscCgroup } from './misc-cgroup.ts';
 import * as parse from './parse.ts';
-import type {
-  EncryptionLeaf,
-  FirmwareDescriptor,
-  MemoryLockLimit,
-  ModprobeLine,
-  PreflightReadings,
-  Reading,
-} from './readings.ts';
-import { read } from './readings.ts';
+import type { EncryptionLeaf, MemoryLockLimit, PreflightReadings, Reading } from './readings.ts';
+import { firstThere, read, textOf } from './readings.ts';
 
 const KVM_AMD = '/sys/module/kvm_amd/parameters';
 const CPUID_DEVICE = '/dev/cpu/0/cpuid';
 const ENCRYPTION_LEAF = 0x8000001f;
 const LARGEST_EXTENDED_LEAF = 0x80000000;
 const DEV_SEV = '/dev/sev';
-const FIRMWARE_FOLDERS = ['/usr/share/qemu/firmware', '/etc/qemu/firmware'];
-const MODPROBE_FOLDERS = ['/etc/modprobe.d', '/usr/lib/modprobe.d', '/run/modprobe.d'];
 /** OVMF as Debian, Fedora and SUSE name it, and the SELinux policy that must let QEMU at /dev/sev. */
 const PACKAGES = ['ovmf', 'edk2-ovmf', 'qemu-ovmf-x86_64', 'selinux-policy'];
 
@@ -36,8 +28,6 @@ const TEXT_FILES = {
   npt: `${KVM_AMD}/npt`,
   nested: `${KVM_AMD}/nested`,
   selinux: '/sys/fs/selinux/enforce',
-  miscCapacity: '/sys/fs/cgroup/misc.capacity',
-  miscCurrent: '/sys/fs/cgroup/misc.current',
   sliceHigh: '/sys/fs/cgroup/machine.slice/memory.high',
   sliceMax: '/sys/fs/cgroup/machine.slice/memory.max',
   sliceMaxV1: '/sys/fs/cgroup/memory/machine.slice/memory.limit_in_bytes',
@@ -51,12 +41,12 @@ type TextFile = keyof typeof TEXT_FILES;
 /** Reads the host once, all of it; changes nothing on it. What cannot be read says why. */
 export async function readPreflight(host: Host): Promise<PreflightReadings> {
   const names = Object.keys(TEXT_FILES) as TextFile[];
-  const [readings, encryptionLeaf, modprobe, descriptors, kernelLog, packages, devSev, tsme, groups, libvirt, models] =
+  const [readings, encryptionLeaf, configuration, misc, kernelLog, packages, devSev, tsme, groups, libvirt, models] =
     await Promise.all([
       host.shell.readFiles(names.map((name) => TEXT_FILES[name])),
       readEncryptionLeaf(host),
-      readModprobe(host),
-      readDescriptors(host),
+      readConfiguration(host),
+      readMiscCgroup(host),
       readKernelLog(host),
       readPackages(host),
       readDevSev(host),
@@ -67,7 +57,6 @@ export async function readPreflight(host: Host): Promise<PreflightReadings> {
     ]);
   const texts = new Map(names.map((name, index) => [name, textOf(readings[index], TEXT_FILES[name])]));
   const text = (name: TextFile): Reading<string> => texts.get(name) ?? { outcome: 'unknown', because: 'not asked for' };
-  const sliceMax = text('sliceMax');
   return {
     where: host.shell.where,
     isSession: /\/session(\?|$)/.test(host.connection.uri),
@@ -79,36 +68,31 @@ export async function readPreflight(host: Host): Promise<PreflightReadings> {
       '/proc/version is not of Linux',
     ),
     commandLine: text('commandLine'),
-    modprobe,
+    modprobe: configuration.modprobe,
+    descriptors: configuration.descriptors,
+    unreadFiles: configuration.unreadFiles,
     kvmAmdLoaded: moduleLoaded([text('sev'), text('npt'), text('nested')]),
     kvmAmd: { sev: text('sev'), sevEs: text('sevEs'), sevSnp: text('sevSnp') },
     ...devSev,
     selinuxEnforcing: parsed(text('selinux'), (word) => word === '1', ''),
     securityModels: models,
-    appArmorQemu: joined(text('appArmorQemu'), text('appArmorLocal')),
+    appArmorQemu: withAddition(text('appArmorQemu'), text('appArmorLocal')),
     kernelLog,
     tsme,
     iommuGroups: countOf(groups, '/sys/kernel/iommu_groups'),
-    miscCapacity: parsed(text('miscCapacity'), parse.parseFlatKeyed, ''),
-    miscCurrent: parsed(text('miscCurrent'), parse.parseFlatKeyed, ''),
-    machineSlice: { high: text('sliceHigh'), max: sliceMax.outcome === 'read' ? sliceMax : text('sliceMaxV1') },
+    ...misc,
+    machineSlice: { high: text('sliceHigh'), max: firstThere([text('sliceMax'), text('sliceMaxV1')]) },
     memoryLock: await readMemoryLock(host),
     ksm: text('ksm'),
     packages,
-    descriptors,
     libvirt,
   };
 }
 
-function textOf(reading: FileReading | undefined, path: string): Reading<string> {
-  if (reading === undefined) return { outcome: 'unknown', because: `${path} was not answered` };
-  if (reading.outcome === 'absent') return { outcome: 'absent', because: `${path} does not exist` };
-  if (reading.outcome === 'unreadable') return { outcome: 'unknown', because: `${path}: ${reading.because}` };
-  return read(Buffer.from(reading.bytes).toString().trim());
-}
-
-function joined(first: Reading<string>, second: Reading<string>): Reading<string> {
-  return first.outcome === 'read' && second.outcome === 'read' ? read(`${first.value}\n${second.value}`) : first;
+/** A text with what the host may add to it; an addition that cannot be read could say anything. */
+function withAddition(text: Reading<string>, addition: Reading<string>): Reading<string> {
+  if (text.outcome !== 'read' || addition.outcome === 'absent') return text;
+  return addition.outcome === 'read' ? read(`${text.value}\n${addition.value}`) : addition;
 }
 
 function parsed<T>(text: Reading<string>, parser: (text: string) => T | undefined, because: string): Reading<T> {
@@ -165,44 +149,6 @@ async function readEncryptionLeaf(host: Host): Promise<Reading<EncryptionLeaf>> 
   if (largestLeaf >= LARGEST_EXTENDED_LEAF && largestLeaf < ENCRYPTION_LEAF)
     return { outcome: 'absent', because: `the processor's largest CPUID leaf is 0x${largestLeaf.toString(16)}` };
   return read(parse.parseEncryptionLeaf(registers));
-}
-
-/** Files of several folders that end in `suffix`, with their texts. */
-async function readFolders(
-  host: Host,
-  folders: readonly string[],
-  suffix: string,
-): Promise<Reading<[string, string][]>> {
-  const lists = await Promise.all(folders.map((folder) => host.shell.listFolder(folder)));
-  const unreadable = lists.find((list) => list.outcome === 'unreadable');
-  if (unreadable?.outcome === 'unreadable' && lists.every((list) => list.outcome !== 'read'))
-    return { outcome: 'unknown', because: `${folders.join(', ')}: ${unreadable.because}` };
-  const paths = folders.flatMap((folder, index) => {
-    const list = lists[index];
-    return list?.outcome === 'read'
-      ? list.names.filter((name) => name.endsWith(suffix)).map((name) => `${folder}/${name}`)
-      : [];
-  });
-  const files = await host.shell.readFiles(paths);
-  return read(
-    paths.flatMap((path, index): [string, string][] => {
-      const file = files[index];
-      return file?.outcome === 'read' ? [[path, Buffer.from(file.bytes).toString()]] : [];
-    }),
-  );
-}
-
-async function readModprobe(host: Host): Promise<Reading<readonly ModprobeLine[]>> {
-  const files = await readFolders(host, MODPROBE_FOLDERS, '.conf');
-  return files.outcome === 'read'
-    ? read(files.value.flatMap(([path, text]) => parse.parseModprobe(path, text)))
-    : files;
-}
-
-async function readDescriptors(host: Host): Promise<Reading<readonly FirmwareDescriptor[]>> {
-  const files = await readFolders(host, FIRMWARE_FOLDERS, '.json');
-  if (files.outcome !== 'read') return files;
-  return read(files.value.flatMap(([path, text]) => parse.parseFirmwareDescriptor(path, text) ?? []));
 }
 
 /** `dmesg`, else the file in which some systems keep the log of the boot. */

@@ -1,6 +1,6 @@
 import type { SevFacts } from '../facts.ts';
 import type { PlatformStatus } from '../secure-processor/device.ts';
-import type { FileStat, HostShell } from '../shell.ts';
+import type { FileReading, FileStat, HostShell } from '../shell.ts';
 
 /** One fact of a host. `unknown` means that nobody could look; it never means "no". */
 export type Reading<T> =
@@ -61,6 +61,8 @@ export interface PreflightReadings {
   readonly kernelVersion: Reading<string>;
   readonly commandLine: Reading<string>;
   readonly modprobe: Reading<readonly ModprobeLine[]>;
+  /** Files in the folders of `modprobe` and `descriptors` that could not be read, with the reason. */
+  readonly unreadFiles: { readonly modprobe: readonly string[]; readonly descriptors: readonly string[] };
   readonly kvmAmdLoaded: Reading<boolean>;
   /** As the files read back, trimmed: `1`, `Y`, `N` … */
   readonly kvmAmd: {
@@ -100,4 +102,20 @@ export function known<T>(reading: Reading<T>): T | undefined {
 
 export function read<T>(value: T): Reading<T> {
   return { outcome: 'read', value };
+}
+
+/** The trimmed text of a file. */
+export function textOf(reading: FileReading | undefined, path: string): Reading<string> {
+  if (reading === undefined) return { outcome: 'unknown', because: `${path} was not answered` };
+  if (reading.outcome === 'absent') return { outcome: 'absent', because: `${path} does not exist` };
+  if (reading.outcome === 'unreadable') return { outcome: 'unknown', because: `${path}: ${reading.because}` };
+  return read(Buffer.from(reading.bytes).toString().trim());
+}
+
+/** The first that was read of files that stand for one another; one that nobody may read hides those that are absent. */
+export function firstThere(readings: readonly [Reading<string>, ...Reading<string>[]]): Reading<string> {
+  const [first] = readings;
+  const found =
+    readings.find(({ outcome }) => outcome === 'read') ?? readings.find(({ outcome }) => outcome === 'unknown');
+  return found ?? first;
 }

@@ -47,7 +47,7 @@ function rowLines(row: PreflightRow, depth: number, paint: Paint): string[] {
     lines.push(`${below}${paint.dim('expected')} ${row.expected}`);
   if (row.because !== undefined && row.outcome !== 'pass') lines.push(`${below}${row.because}`);
   if (row.because !== undefined && row.outcome === 'pass') lines.push(`${below}${paint.dim(row.because)}`);
-  if (row.hint !== undefined && row.outcome === 'warn') lines.push(`${below}${paint.dim('hint:')} ${row.hint}`);
+  if (row.hint !== undefined && row.outcome !== 'pass') lines.push(`${below}${paint.dim('hint:')} ${row.hint}`);
   return lines;
 }
 

@@ -61,6 +61,7 @@ export const goodReadings: PreflightReadings = {
   kernelVersion: read('6.1.0-56-amd64'),
   commandLine: read('ro quiet mem_encrypt=on kvm_amd.sev=1'),
   modprobe: read([]),
+  unreadFiles: { modprobe: [], descriptors: [] },
   kvmAmdLoaded: read(true),
   kvmAmd: { sev: read('Y'), sevEs: read('Y'), sevSnp: absent },
   devSev: read(true),

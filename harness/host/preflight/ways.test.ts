@@ -172,6 +172,33 @@ describe('a release of nova', () => {
     expect(novaRows(goodReadings, 'zed')['nova.kernel-parameter']).toBe('pass');
   });
 
+  it('from 2025.2 on offers SEV-ES, with QEMU 8.0 and with the parameter on', () => {
+    const withQemu = (qemu: string) => novaRows(withVersions({ qemu }), '2025.2')['nova.sev-es'];
+    expect([withQemu('7.2.22'), withQemu('8.0.0')]).toEqual(['warn', 'pass']);
+    expect(novaRows(goodReadings, '2025.1')['nova.sev-es']).toBe('n/a');
+    const off = { ...goodReadings, kvmAmd: { ...goodReadings.kvmAmd, sevEs: read('N') } };
+    expect(novaRows(off, '2025.2')['nova.sev-es']).toBe('n/a');
+  });
+
+  it('master offers SEV-SNP, and then no SEV-ES', () => {
+    const snpOn = (types: readonly string[]) => ({
+      ...withFacts({ launchSecurityTypes: types, versions: { libvirt: '10.5.0', qemu: '9.1.0' } }),
+      kvmAmd: { ...goodReadings.kvmAmd, sevSnp: read('Y') },
+    });
+    expect(novaRows(snpOn(['sev', 'sev-snp']), 'master')).toMatchObject({
+      'nova.sev-snp': 'pass',
+      'nova.sev-es': 'warn',
+    });
+    expect(novaRows(snpOn(['sev']), 'master')).toMatchObject({ 'nova.sev-snp': 'warn', 'nova.sev-es': 'warn' });
+    expect(novaRows(snpOn(['sev', 'sev-snp']), '2026.1')).toMatchObject({
+      'nova.sev-snp': 'n/a',
+      'nova.sev-es': 'pass',
+    });
+    expect(novaRows(goodReadings, 'master')['nova.sev-snp']).toBe('n/a');
+    const closed = { ...goodReadings, kvmAmd: { ...goodReadings.kvmAmd, sevSnp: unknown } };
+    expect(novaRows(closed, 'master')).toMatchObject({ 'nova.sev-snp': 'unknown', 'nova.sev-es': 'unknown' });
+  });
+
   it('master needs the guest counts, and a libvirt that defines its UEFI guests', () => {
     const expected = { 'nova.guest-counts': 'fail', 'nova.firmware': 'fail' };
     expect(novaRows(withoutCounts(), 'master')).toMatchObject(expected);

@@ -53,11 +53,15 @@ function sevIsOff(readings: PreflightReadings, found: string): Finding {
     ...off,
     way: 'kernel-parameter',
     because:
-      readings.commandLine.outcome === 'read' && readings.modprobe.outcome === 'read'
+      readings.commandLine.outcome === 'read' && hasWholeModprobe(readings)
         ? 'neither the command line nor the modprobe configuration switches it on, and in this kernel it is off by default'
         : 'the kernel uses no SEV',
     hint: SWITCH_ON_HINT,
   };
+}
+
+function hasWholeModprobe({ modprobe, unreadFiles }: PreflightReadings): boolean {
+  return modprobe.outcome === 'read' && unreadFiles.modprobe.length === 0;
 }
 
 function kvmWords(readings: PreflightReadings): string | undefined {
@@ -117,21 +121,30 @@ export const kernelChecks: readonly PreflightCheck[] = [
       const finding = { found: words.join(' ') || 'nothing about SEV' };
       const off = words.find((word) => /^mem_encrypt=off$|\.sev=(0|n|N)$/.test(word));
       if (off === undefined) return { outcome: 'pass', ...finding, because: 'only the effective parameter decides' };
-      return { outcome: 'warn', ...finding, because: `${off} is against what the article asks for` };
+      return {
+        outcome: 'warn',
+        ...finding,
+        because: `${off} is against what the article asks for`,
+        hint: `Remove ${off}.`,
+      };
     },
   },
   {
     id: 'kernel.modprobe',
     title: 'SEV in the modprobe configuration',
     source: '/etc/modprobe.d, /usr/lib/modprobe.d, /run/modprobe.d; the article: options kvm_amd sev=1',
-    evaluate: ({ modprobe }) => {
+    evaluate: ({ modprobe, unreadFiles }) => {
       if (modprobe.outcome !== 'read') return unread(modprobe);
       const lines = modprobe.value.map(({ file, line }) => `${line} (${file})`);
       const forbidden = modprobe.value.find(({ line }) => /^(blacklist|install)\s|\ssev=(0|n|N)\b/.test(line));
       const finding = { found: lines.join('; ') || 'nothing about kvm_amd or ccp' };
-      if (forbidden === undefined)
-        return { outcome: 'pass', ...finding, because: 'only the effective parameter decides' };
-      return { outcome: 'warn', ...finding, because: `'${forbidden.line}' keeps SEV off` };
+      if (forbidden !== undefined) {
+        const { line, file } = forbidden;
+        return { outcome: 'warn', ...finding, because: `'${line}' keeps SEV off`, hint: `Remove it from ${file}.` };
+      }
+      if (unreadFiles.modprobe.length > 0)
+        return { outcome: 'unknown', ...finding, because: unreadFiles.modprobe.join('; ') };
+      return { outcome: 'pass', ...finding, because: 'only the effective parameter decides' };
     },
   },
   {
@@ -192,10 +205,10 @@ export const kernelChecks: readonly PreflightCheck[] = [
     id: 'kernel.misc-capacity',
     parent: 'kernel.sev-parameter',
     title: 'Keys that the misc cgroup grants',
-    source: '/sys/fs/cgroup/misc.capacity; Linux, Documentation/admin-guide/cgroup-v2.rst, "Misc"',
+    source: 'misc.capacity of cgroup v2 or v1; Linux, Documentation/admin-guide/cgroup-v2.rst, "Misc"',
     evaluate: ({ miscCapacity, encryptionLeaf }) => {
       if (miscCapacity.outcome === 'absent')
-        return { outcome: 'n/a', because: 'no misc controller: Linux has it since 5.13, and only with cgroup v2' };
+        return { outcome: 'n/a', because: 'no misc controller: Linux has it since 5.13' };
       if (miscCapacity.outcome !== 'read') return unread(miscCapacity);
       const { sev, sev_es: sevEs } = miscCapacity.value;
       const found = `sev ${sev ?? 'not listed'}, sev_es ${sevEs ?? 'not listed'}`;
@@ -203,14 +216,20 @@ export const kernelChecks: readonly PreflightCheck[] = [
       if (leaf === undefined) return { outcome: 'pass', found };
       const expected = leaf.maxAsid - leaf.minSevAsid + 1;
       if (sev === expected) return { outcome: 'pass', found, expected: `sev ${expected}` };
-      return { outcome: 'warn', found, expected: `sev ${expected}`, because: 'CPUID and the kernel count differently' };
+      return {
+        outcome: 'warn',
+        found,
+        expected: `sev ${expected}`,
+        because: 'CPUID and the kernel count differently',
+        hint: 'The scenario slot-limit finds out who is right.',
+      };
     },
   },
   {
     id: 'kernel.misc-use',
     parent: 'kernel.misc-capacity',
     title: 'Keys in use',
-    source: '/sys/fs/cgroup/misc.current',
+    source: 'misc.current of the root of the misc cgroup, else the sum of those below it',
     evaluate: ({ miscCapacity, miscCurrent }) => {
       if (miscCurrent.outcome !== 'read') return unread(miscCurrent);
       const used = miscCurrent.value.sev ?? 0;

@@ -42,6 +42,7 @@ export const memoryChecks: readonly PreflightCheck[] = [
         return { outcome: 'n/a', because: 'machine.slice is made when the first guest starts' };
       const found = `MemoryMax ${max.value}${high.outcome === 'read' ? `, MemoryHigh ${high.value}` : ''}`;
       if (!isUnlimited(max.value) || !isUnlimited(known(high) ?? 'max')) return { outcome: 'pass', found };
+      if (high.outcome === 'unknown') return { ...unread(high), found };
       return {
         outcome: 'warn',
         found,

@@ -188,6 +188,7 @@ function failedStart(readings: PreflightReadings): Finding | undefined {
     way: 'sev-firmware',
     found: failure.line,
     expected: 'INIT or WORKING',
+    because: 'the kernel started the firmware, and it refused',
     hint: failure.hint,
   };
 }

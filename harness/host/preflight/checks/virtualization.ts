@@ -122,6 +122,7 @@ export const virtualizationChecks: readonly PreflightCheck[] = [
         ...finding,
         outcome: 'warn',
         because: 'newer than 5.1.0 is recommended: it cures trouble with /dev/sev',
+        hint: 'Update libvirt.',
       };
     },
   },
@@ -158,18 +159,21 @@ export const virtualizationChecks: readonly PreflightCheck[] = [
     id: 'ovmf.descriptors',
     title: 'Guest firmware for SEV',
     source: '/usr/share/qemu/firmware/*.json, feature amd-sev (QEMU docs/interop/firmware.json)',
-    evaluate: ({ descriptors, libvirt }) => {
+    evaluate: ({ descriptors, libvirt, unreadFiles }) => {
       if (descriptors.outcome !== 'read') return unread(descriptors);
       const kinds = ['amd-sev', 'amd-sev-es', 'amd-sev-snp'];
       const offers = descriptors.value.flatMap(({ file, executable, features }) => {
         const has = kinds.filter((kind) => features.includes(kind));
         return has.length === 0 ? [] : [`${executable ?? file} (${has.join(' ')})`];
       });
-      if (offers.length > 0) return { outcome: 'pass', found: offers.join(', ') };
+      if (descriptors.value.some(({ features }) => features.includes('amd-sev')))
+        return { outcome: 'pass', found: offers.join(', ') };
+      if (unreadFiles.descriptors.length > 0)
+        return { outcome: 'unknown', because: unreadFiles.descriptors.join('; ') };
       const loaders = known(libvirt)?.loaders ?? [];
       return {
         outcome: 'warn',
-        found: `${descriptors.value.length} descriptors, none with amd-sev`,
+        found: offers.join(', ') || `${descriptors.value.length} descriptors, none with amd-sev`,
         because:
           loaders.length > 0
             ? 'firmware cannot be chosen by libvirt itself; an explicit <loader> still works'
@@ -198,7 +202,12 @@ export const virtualizationChecks: readonly PreflightCheck[] = [
         CPUID: known(encryptionLeaf)?.cbitpos,
       });
       if (agree) return { outcome: 'pass', found };
-      return { outcome: 'warn', found, because: 'a guest with the wrong C-bit does not start' };
+      return {
+        outcome: 'warn',
+        found,
+        because: 'a guest with the wrong C-bit does not start',
+        hint: STALE_REMEDY,
+      };
     },
   },
   {
@@ -238,8 +247,15 @@ export const virtualizationChecks: readonly PreflightCheck[] = [
           outcome: 'warn',
           because: unknown.nodeSevInfo ?? 'libvirt did not answer',
           expected: 'pdh and cert-chain',
+          hint: STALE_REMEDY,
         };
-      return { outcome: 'warn', found: Object.keys(nodeSevInfo).join(', '), expected: 'pdh and cert-chain' };
+      return {
+        outcome: 'warn',
+        found: Object.keys(nodeSevInfo).join(', '),
+        expected: 'pdh and cert-chain',
+        because: 'guests start, and their owners cannot make a session for this host',
+        hint: STALE_REMEDY,
+      };
     },
   },
   {
