@@ -1,6 +1,7 @@
 import {
   type AttestedGuest,
   answerOf,
+  capabilitiesOf,
   type DirectBoot,
   expectedDigests,
   findBootFiles,
@@ -161,9 +162,8 @@ scenario(
     );
 
     await step('launch an SEV-ES guest', async () => {
-      if ((facts.domainCapabilities?.maxEsGuests ?? 0) === 0 || facts.kvmParameters.sevEs === false) {
-        return skipCheck('es-measurement-verifies', 'the host has no slots for SEV-ES');
-      }
+      const { met, because } = capabilitiesOf(facts)['sev-es'];
+      if (!met) return skipCheck('es-measurement-verifies', `needs sev-es: ${because}`);
       const es = await launchAttested(launcher, platform, 'sev-es', 'es');
       if ('refusal' in es) return check('es-measurement-verifies', { expected: 'started', actual: es.refusal.text });
       const of = await expectedDigests(host, 'sev-es', image);

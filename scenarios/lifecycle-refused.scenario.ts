@@ -1,6 +1,7 @@
 import {
   answerOf,
   bearingOf,
+  capabilitiesOf,
   GuestLauncher,
   type HostAnswer,
   launchEach,
@@ -106,9 +107,8 @@ scenario(
     await domain.undefine({ nvram: true, managedSave: true, snapshots: true });
 
     await step('reset an SEV-ES guest', async () => {
-      if ((facts.domainCapabilities?.maxEsGuests ?? 0) === 0 || facts.kvmParameters.sevEs === false) {
-        return skipCheck('es-reset-ends', 'the host has no slots for SEV-ES');
-      }
+      const { met, because } = capabilitiesOf(facts)['sev-es'];
+      if (!met) return skipCheck('es-reset-ends', `needs sev-es: ${because}`);
       const [guest] = (await launchEach(launcher, 'sev-es', 'reset', 1)).guests;
       if (guest === undefined) return check('es-reset-ends', { expected: 'a running guest', actual: 'refused' });
       await guest.domain.reset();

@@ -72,7 +72,7 @@ export const enforcedMutants: readonly Mutant[] = [
     rule: 'POLICY-NOT-0x0033',
     profile: 'train',
     refusedAt: 'start',
-    diagnoses: ['es-not-available', 'no-such-pool'],
+    diagnoses: ['es-not-available', 'no-such-pool', 'es-refused-while-snp-is-on'],
     isOutOfReach: (facts) => (capabilitiesOf(facts)['sev-es'].met ? 'the host has SEV-ES' : undefined),
     mutate: (_, security) => withChild(security, 'policy', (policy) => setText(policy, '0x0037')),
   },

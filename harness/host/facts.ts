@@ -1,6 +1,8 @@
 import { XMLParser } from 'fast-xml-parser';
 import { isRemoteError, type SevInfo } from '../libvirt/index.ts';
 import type { Host } from './host.ts';
+import { launchBare, launchEnd } from './secure-processor/bare-launch.ts';
+import { endText } from './secure-processor/program.ts';
 
 /** What CPUID Fn8000_001F says (AMD APM volume 3, section E.4.17). */
 export interface SevCpuid {
@@ -39,6 +41,11 @@ export interface SevFacts {
   readonly nodeSevInfo: SevInfo | undefined;
   readonly cpuid: SevCpuid | undefined;
   readonly misc: MiscCapacity | undefined;
+  /**
+   * What the firmware says when it refuses SEV-ES although libvirt promises it, as with the fix of CVE-2025-48514 where
+   * SEV-SNP is on. Absent where it takes such guests, or was not asked.
+   */
+  readonly esRefusal?: string;
   /** Effective `kvm_amd` parameters: `1` and `Y` are on. */
   readonly kvmParameters: { readonly sev?: boolean; readonly sevEs?: boolean; readonly sevSnp?: boolean };
   readonly versions: Readonly<Record<string, string>>;
@@ -57,7 +64,7 @@ const parser = new XMLParser({
   isArray: (name) => name === 'value' || name === 'enum',
 });
 
-/** Reads the host once. Nothing is changed on it. */
+/** Reads the host once. Nothing is changed on it; where SEV-ES and SEV-SNP are both on, an SEV-ES slot is used for a moment. */
 export async function readSevFacts(host: Host): Promise<SevFacts> {
   const { connection } = host;
   const unknown: Record<string, string> = {};
@@ -72,6 +79,7 @@ export async function readSevFacts(host: Host): Promise<SevFacts> {
     readKvmParameters(host, unknown),
   ]);
   const capabilities = parser.parse(capabilitiesXml.xml) as DomainCapabilitiesXml;
+  const esRefusal = kvmParameters.sevEs && kvmParameters.sevSnp ? await askForEs(host, unknown) : undefined;
   return {
     domainCapabilities: sevCapabilities(capabilities),
     launchSecurityTypes: launchSecurityTypes(capabilities),
@@ -80,6 +88,7 @@ export async function readSevFacts(host: Host): Promise<SevFacts> {
     cpuid,
     misc,
     kvmParameters,
+    ...(esRefusal === undefined ? {} : { esRefusal }),
     versions: { libvirt: library, qemu: hypervisor, ...(await kernelVersion(host)) },
     hostname,
     emulatorPath: capabilities.domainCapabilities?.path,
@@ -227,6 +236,24 @@ async function readKvmParameters(host: Host, unknown: Record<string, string>): P
     ...(sevEs === undefined ? {} : { sevEs }),
     ...(sevSnp === undefined ? {} : { sevSnp }),
   };
+}
+
+const ES_POLICY = 0x0005;
+/** SEV API, status codes: the feature is not supported. */
+const UNSUPPORTED = 21;
+
+/** Neither libvirt nor most kernels know of a refusal: only a launch tells. */
+async function askForEs(host: Host, unknown: Record<string, string>): Promise<string | undefined> {
+  const answers = await launchBare(host, [{ isEs: true, policy: ES_POLICY }]);
+  if ('because' in answers) {
+    unknown.esRefusal = `KVM cannot be asked directly: ${answers.because}`;
+    return undefined;
+  }
+  const [end] = answers.map(launchEnd);
+  if (end === undefined || end.errno === 0) return undefined;
+  if (end.status === UNSUPPORTED) return endText(end);
+  unknown.esRefusal = `a launch with SEV-ES ended with ${endText(end)}`;
+  return undefined;
 }
 
 async function kernelVersion(host: Host): Promise<{ kernel?: string }> {

@@ -32,7 +32,8 @@ export function capabilitiesOf(facts: SevFacts): Capabilities {
     'sev-es':
       sevWhy ||
       kernelOff(facts.kvmParameters.sevEs, 'sev_es') ||
-      ((sev?.maxEsGuests ?? facts.nodeSevInfo?.maxEsGuests ?? 0) > 0 ? '' : 'the host reserves no ASIDs for SEV-ES'),
+      ((sev?.maxEsGuests ?? facts.nodeSevInfo?.maxEsGuests ?? 0) > 0 ? '' : 'the host reserves no ASIDs for SEV-ES') ||
+      (facts.esRefusal === undefined ? '' : `the firmware refuses SEV-ES while SEV-SNP is on: ${facts.esRefusal}`),
     'sev-snp':
       sevWhy ||
       (facts.kvmParameters.sevSnp === true ? '' : 'kvm_amd.sev_snp is not on in the kernel') ||
