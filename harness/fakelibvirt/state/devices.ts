@@ -1,8 +1,8 @@
 import { refusal } from '../refusal.ts';
 import type { Domain } from './domain.ts';
-import { type DomainDefinition, readDefinition } from './domain-xml/definition.ts';
+import type { DomainDefinition } from './domain-xml/definition.ts';
 import { parseDisk } from './domain-xml/devices.ts';
-import { liveTree } from './domain-xml/live.ts';
+import { editDevices, editLive, editPersistent, requirePersistent, type Target } from './edit.ts';
 import { assertHotpluggable } from './hotplug.ts';
 import type { Machine } from './machine.ts';
 import { parseXml } from './xml/parse.ts';
@@ -39,46 +39,33 @@ const KINDS = [
   'audio',
 ];
 
-export interface Target {
-  readonly live: boolean;
-  readonly config: boolean;
-}
-
 /** `virDomainAttachDeviceFlags`: the device becomes part of the running guest, of the next start, or of both. */
 export function attachDevice(machine: Machine, domain: Domain, xml: string, target: Target): void {
   const device = parseDevice(xml);
+  const attach = editDevices((devices) => devices.children.push(cloneElement(device)));
   if (target.config) {
-    const definition = requirePersistent(domain);
-    if (device.name === 'disk' && findDisk(definition, device)) {
+    if (device.name === 'disk' && findDisk(requirePersistent(domain), device)) {
       throw refusal('OPERATION_INVALID', 'QEMU', `target ${parseDisk(device).target} already exists`);
     }
     if (device.name === 'disk' && parseDisk(device).bus === 'sata' && machine.has('sata-refused'))
       throw refusal('CONFIG_UNSUPPORTED', 'QEMU', 'SATA is not supported with this QEMU binary');
-    domain.persistent = editDefinition(machine, definition, (devices) => devices.children.push(cloneElement(device)));
+    editPersistent(machine, domain, attach);
   }
   if (target.live && domain.live) {
     assertHotpluggable(machine, domain.live.definition, device);
-    const definition = editDefinition(machine, domain.live.definition, (devices) =>
-      devices.children.push(cloneElement(device)),
-    );
-    domain.live = { ...domain.live, definition, tree: liveTree(definition, domain.live.id, machine) };
+    editLive(machine, domain, attach);
   }
 }
 
 /** `virDomainDetachDeviceFlags`. Disks are found by target, interfaces by address, others by equality. */
 export function detachDevice(machine: Machine, domain: Domain, xml: string, target: Target): void {
   const device = parseDevice(xml);
-  if (target.config) {
-    domain.persistent = editDefinition(machine, requirePersistent(domain), (devices) => {
-      removeDevice(devices, device, (name) => refusal('DEVICE_MISSING', 'QEMU', `no target device ${name}`));
-    });
-  }
-  if (target.live && domain.live) {
-    const definition = editDefinition(machine, domain.live.definition, (devices) => {
-      removeDevice(devices, device, (name) => refusal('DEVICE_MISSING', 'QEMU', `disk ${name} not found`));
-    });
-    domain.live = { ...domain.live, definition, tree: liveTree(definition, domain.live.id, machine) };
-  }
+  const detach = (missing: (name: string) => string) =>
+    editDevices((devices) => removeDevice(devices, device, (name) => refusal('DEVICE_MISSING', 'QEMU', missing(name))));
+  const fromConfig = detach((name) => `no target device ${name}`);
+  const fromGuest = detach((name) => `disk ${name} not found`);
+  if (target.config) editPersistent(machine, domain, fromConfig);
+  if (target.live) editLive(machine, domain, fromGuest);
 }
 
 function parseDevice(xml: string): XmlElement {
@@ -88,26 +75,9 @@ function parseDevice(xml: string): XmlElement {
   return device;
 }
 
-function requirePersistent(domain: Domain): DomainDefinition {
-  if (domain.persistent !== undefined) return domain.persistent;
-  throw refusal('OPERATION_INVALID', 'DOMAIN', 'transient domains do not have any persistent config');
-}
-
 function findDisk(definition: DomainDefinition, device: XmlElement) {
   const { target } = parseDisk(device);
   return definition.disks.find((disk) => disk.target === target);
-}
-
-/** The definition after a change of its devices, read anew so that defaults and addresses are complete. */
-export function editDefinition(
-  machine: Machine,
-  definition: DomainDefinition,
-  change: (devices: XmlElement) => void,
-): DomainDefinition {
-  const tree = cloneElement(definition.tree);
-  const devices = child(tree, 'devices');
-  if (devices) change(devices);
-  return readDefinition(tree, machine.profile, () => definition.uuid);
 }
 
 function removeDevice(devices: XmlElement, device: XmlElement, missing: (name: string) => Error): void {

@@ -18,8 +18,9 @@ export interface SavedImage {
 /** What exists only while the domain has a QEMU. */
 export interface LiveDomain {
   readonly id: number;
-  readonly definition: DomainDefinition;
-  readonly tree: XmlElement;
+  /** As it is now; `qemu.definition` is what the process was started with. */
+  definition: DomainDefinition;
+  tree: XmlElement;
   readonly qemu: QemuProcess;
   readonly startedAtMs: number;
   balloonKiB: number;

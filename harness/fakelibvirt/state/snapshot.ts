@@ -1,9 +1,7 @@
 import { refusal } from '../refusal.ts';
-import { editDefinition } from './devices.ts';
 import type { Domain, LiveDomain } from './domain.ts';
-import type { DomainDefinition } from './domain-xml/definition.ts';
 import { type Disk, parseDisk } from './domain-xml/devices.ts';
-import { liveTree } from './domain-xml/live.ts';
+import { editDevices, editLive, editPersistent } from './edit.ts';
 import type { Machine } from './machine.ts';
 import { suspendDomain } from './power.ts';
 import { assertMigratable, whileStopped } from './save.ts';
@@ -96,19 +94,16 @@ function copyMemory(machine: Machine, domain: Domain, live: LiveDomain, memory: 
 }
 
 function moveToOverlays(machine: Machine, domain: Domain, overlays: ReadonlyMap<string, string>): void {
-  const moved = (definition: DomainDefinition) =>
-    editDefinition(machine, definition, (devices) => {
-      for (const disk of elements(devices, 'disk')) {
-        const overlay = overlays.get(parseDisk(disk).target);
-        if (overlay === undefined) continue;
-        child(disk, 'source')?.attributes.set('file', overlay);
-        child(disk, 'driver')?.attributes.set('type', 'qcow2');
-      }
-    });
-  if (domain.persistent) domain.persistent = moved(domain.persistent);
-  if (domain.live === undefined) return;
-  const definition = moved(domain.live.definition);
-  domain.live = { ...domain.live, definition, tree: liveTree(definition, domain.live.id, machine) };
+  const move = editDevices((devices) => {
+    for (const disk of elements(devices, 'disk')) {
+      const overlay = overlays.get(parseDisk(disk).target);
+      if (overlay === undefined) continue;
+      child(disk, 'source')?.attributes.set('file', overlay);
+      child(disk, 'driver')?.attributes.set('type', 'qcow2');
+    }
+  });
+  if (domain.persistent) editPersistent(machine, domain, move);
+  editLive(machine, domain, move);
 }
 
 function snapshotXml(domain: Domain, { name, createdSeconds, memory, disks }: Request): string {
