@@ -64,6 +64,29 @@ describe('diagnose', () => {
     expect([exitCode, stdout]).toEqual([3, '']);
   });
 
+  it.each([
+    ['gz', '1f8b0800', /it is compressed/, /zcat old.gz/],
+    ['xz', 'fd377a585a00', /it is compressed/, /xzcat old.xz/],
+    ['zst', '28b52ffd04', /it is compressed/, /zstdcat old.zst/],
+    ['bin', '7f454c4602010100000000000000', /it is no text/, /NAME\.log/],
+  ])('says that a .%s file is no log, and what to do', async (ending, hex, line, hint) => {
+    writeFileSync(path.join(folder, `old.${ending}`), Buffer.from(hex, 'hex'));
+    const { exitCode, stderr, stdout } = await diagnose([`old.${ending}`]);
+    expect(stderr.split('\n')[0]).toMatch(line);
+    expect(stderr).toMatch(hint);
+    expect([exitCode, stdout]).toEqual([3, '']);
+  });
+
+  it('reads a log with NUL bytes of a crash, and one of a hundred megabytes', async () => {
+    writeFileSync(path.join(folder, 'crash.log'), `${'started\n'.repeat(50)}\0\0\0\0\n${FULL}`);
+    expect((await diagnose(['crash.log'])).stdout).toMatch(/^1 cause found/);
+    const line = `${'x'.repeat((1 << 20) - 1)}\n`;
+    writeFileSync(path.join(folder, 'huge.log'), `${line.repeat(100)}${FULL}`);
+    const { stdout, exitCode } = await diagnose(['huge.log']);
+    expect(stdout).toContain('huge.log:101: ');
+    expect(exitCode).toBe(0);
+  });
+
   it('shows examples', async () => {
     expect((await diagnose(['--help'])).stdout).toContain('Examples:');
   });

@@ -15,14 +15,13 @@ export interface DiagnoseOptions {
 }
 
 const COMPONENTS: readonly Component[] = ['libvirt', 'qemu', 'kernel'];
-const MAX_BYTES = 64 * 1024 * 1024;
+const MAX_BYTES = 256 * 1024 * 1024;
 
 /** Explains logs. Exit code 1 when something failed and nothing says why. */
 export function diagnoseVerb(files: readonly string[], options: DiagnoseOptions): number {
   const versions = givenVersions(options);
   const names = files.length === 0 ? ['-'] : files;
-  const decoder = new TextDecoder('utf-8');
-  const evidence = names.map((file) => ({ name: nameOf(file), text: decoder.decode(readInput(file, MAX_BYTES)) }));
+  const evidence = names.map((file) => ({ name: nameOf(file), text: textOf(file) }));
   const diagnosis = diagnose(evidence, versions);
   const paint = createPaint(wantsColour(process.stdout.isTTY === true, process.env));
   process.stdout.write(options.json ? `${JSON.stringify(diagnosis)}\n` : formatDiagnosis(diagnosis, paint));
@@ -43,3 +42,33 @@ function givenVersions(options: DiagnoseOptions): KnownVersions {
     }),
   );
 }
+
+/** First bytes of what logrotate and others leave, and what opens it. */
+const PACKED: readonly (readonly [magic: string, tool: string])[] = [
+  ['1f8b', 'zcat'],
+  ['fd377a585a', 'xzcat'],
+  ['28b52ffd', 'zstdcat'],
+  ['425a68', 'bzcat'],
+];
+const PROBED_BYTES = 64 * 1024;
+
+/** A crash of the host leaves some NUL bytes in a log; a file of which a tenth is no text is none. */
+function textOf(file: string): string {
+  const bytes = readInput(file, MAX_BYTES);
+  const head = bytes.subarray(0, PROBED_BYTES);
+  const hex = Buffer.from(head.subarray(0, 8)).toString('hex');
+  const tool = PACKED.find(([magic]) => hex.startsWith(magic))?.[1];
+  if (tool !== undefined)
+    throw harnessError('INPUT_UNREADABLE', `cannot read ${nameOf(file)}: it is compressed`, {
+      hint: `${tool} ${file} | npm run --silent diagnose -- -`,
+    });
+  const controls = head.reduce((count, byte) => count + (byte < 0x20 && !WHITE.includes(byte) ? 1 : 0), 0);
+  if (controls * 10 > head.length)
+    throw harnessError('INPUT_UNREADABLE', `cannot read ${nameOf(file)}: it is no text`, {
+      hint: 'Give the log of the guest (/var/log/libvirt/qemu/NAME.log), of libvirtd or nova, or what dmesg prints.',
+    });
+  return new TextDecoder('utf-8').decode(bytes);
+}
+
+/** Tab, line feed, form feed, carriage return, and the escape of coloured logs. */
+const WHITE: readonly number[] = [0x09, 0x0a, 0x0c, 0x0d, 0x1b];

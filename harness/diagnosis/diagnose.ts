@@ -27,18 +27,20 @@ export interface DiagnosisFinding {
   readonly fix: string;
   /** What of the text misleads. */
   readonly caution?: string;
-  /** Where it was first seen. */
+  /** Where it was first seen since the last start that its text tells of. */
   readonly evidence: string;
   readonly line: number;
   readonly text: string;
   readonly occurrences: number;
+  /** Only on what every log tells of an earlier start alone: libvirt keeps one log for all starts of a guest. */
+  readonly isFromEarlierStart?: true;
   /** The versions that print it in these words, where they are known. */
   readonly writtenBy?: string;
   readonly source: string;
   readonly refusal?: RefusalCategory;
 }
 
-/** A line that reports a failure and that the table does not know. */
+/** A line that reports a failure and that the table does not know; of several starts in one text, of the last alone. */
 export interface UnknownLine {
   readonly evidence: string;
   readonly line: number;
@@ -49,20 +51,22 @@ export interface Diagnosis {
   readonly tableVersion: number;
   /** As the texts themselves say, or as they were given. */
   readonly versions: KnownVersions;
-  /** Causes first, the surest first. */
+  /** Causes first, those of the last start first, the surest first. */
   readonly findings: readonly DiagnosisFinding[];
   readonly unknown: readonly UnknownLine[];
   /** How many lines `unknown` would have if it were not cut. */
   readonly unknownCount: number;
 }
 
+/** libvirt begins each start of a guest with it. */
+const START = 'starting up libvirt version:';
 const MAX_UNKNOWN = 20;
 /** Longer lines are command lines of QEMU and the like; what matters stands at their start. */
 const MAX_LINE = 4096;
 const MAX_SHOWN = 300;
 
 const LOOKS_LIKE_FAILURE =
-  /\b(?:fail(?:ed|ure)?|error|cannot|can't|could not|unable|refused|denied|invalid|unsupported|not (?:supported|permitted|available|found|accessible)|fatal|panic|terminat(?:ed|ing)|abort(?:ed)?|assertion)\b/i;
+  /\b(?:fail(?:ed|ure)?|error|cannot|can't|could not|unable|refused|denied|invalid|unsupported|not (?:supported|permitted|available|found|accessible)|fatal|panic|timed out|out of memory|killed|segfault|rejected|terminat(?:ed|ing)|abort(?:ed)?|assertion)\b/i;
 /** Success in words of failure. */
 const HARMLESS = /\b(?:0 errors?|no errors?|error[ _-]?(?:policy|log|handling)|werror|rerror)\b/i;
 
@@ -77,21 +81,33 @@ export function diagnose(evidence: readonly Evidence[], given: KnownVersions = {
   const unknown: UnknownLine[] = [];
   let unknownCount = 0;
   for (const one of evidence) {
-    for (const [index, raw] of one.text.split(/\r?\n/).entries()) {
-      const text = raw.slice(0, MAX_LINE);
-      const place = { evidence: one.name, line: index + 1, text: shownLine(text) };
+    const lastStart = one.text.lastIndexOf(START);
+    for (const { line, start, text } of linesOf(one.text)) {
+      const isEarlier = start < lastStart;
       const matches = explain(text, one, versions);
       for (const { entry, groups } of matches) {
         const known = findings.get(entry.id);
-        if (known === undefined) findings.set(entry.id, finding(entry, groups, place, versions));
-        else findings.set(entry.id, { ...known, occurrences: known.occurrences + 1 });
+        const occurrences = (known?.occurrences ?? 0) + 1;
+        const isNews = known === undefined || (known.isFromEarlierStart && !isEarlier);
+        const place = { evidence: one.name, line, text: shownLine(text) };
+        const seen = isNews ? finding(entry, groups, place, versions) : known;
+        const age = isNews && isEarlier ? { isFromEarlierStart: true as const } : {};
+        findings.set(entry.id, { ...seen, occurrences, ...age });
       }
-      if (matches.length > 0 || isCommandLine(text) || !LOOKS_LIKE_FAILURE.test(text) || HARMLESS.test(text)) continue;
+      if (
+        matches.length > 0 ||
+        isEarlier ||
+        isCommandLine(text) ||
+        !LOOKS_LIKE_FAILURE.test(text) ||
+        HARMLESS.test(text)
+      )
+        continue;
       unknownCount++;
-      if (unknown.length < MAX_UNKNOWN) unknown.push(place);
+      if (unknown.length < MAX_UNKNOWN) unknown.push({ evidence: one.name, line, text: shownLine(text) });
     }
   }
-  const order = ({ kind, confidence }: DiagnosisFinding) => KIND_ORDER[kind] * 3 + CONFIDENCE_ORDER[confidence];
+  const order = ({ kind, confidence, isFromEarlierStart }: DiagnosisFinding) =>
+    KIND_ORDER[kind] * 6 + (isFromEarlierStart ? 3 : 0) + CONFIDENCE_ORDER[confidence];
   return {
     tableVersion: TABLE_VERSION,
     versions,
@@ -99,6 +115,18 @@ export function diagnose(evidence: readonly Evidence[], given: KnownVersions = {
     unknown,
     unknownCount,
   };
+}
+
+/** The lines of a text without their ends, cut where they are long. A copy of them all would be as large again. */
+function* linesOf(text: string): Iterable<{ line: number; start: number; text: string }> {
+  let start = 0;
+  for (let line = 1; start <= text.length; line++) {
+    const found = text.indexOf('\n', start);
+    const end = found < 0 ? text.length : found;
+    const bare = text[end - 1] === '\r' && end > start ? end - 1 : end;
+    yield { line, start, text: text.slice(start, Math.min(bare, start + MAX_LINE)) };
+    start = end + 1;
+  }
 }
 
 interface Match {
@@ -115,7 +143,7 @@ function explain(text: string, { libvirt }: Evidence, versions: KnownVersions): 
     const groups = { ...match.groups };
     return entry.applies?.(groups) === false ? [] : [{ entry, groups }];
   });
-  const isExplained = all.some(({ entry }) => entry.kind === 'cause' && !entry.isFallback);
+  const isExplained = all.some(({ entry }) => entry.kind !== 'symptom' && !entry.isFallback);
   return isExplained ? all.filter(({ entry }) => !entry.isFallback) : all;
 }
 

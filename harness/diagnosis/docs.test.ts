@@ -17,14 +17,20 @@ The same table explains refusals in the reports of scenarios. This page is compa
 
 - Findings come ranked: causes before what merely followed and what is harmless, and the surer before the less sure.
 - Versions narrow the causes. libvirt's log names them in its first line; else give \`--libvirt\`, \`--qemu\`, \`--kernel\`.
-- A line that reports a failure in words that the table does not know is listed as unknown.
-- \`--json\` prints \`{ tableVersion, versions, findings, unknown, unknownCount }\`.
-- Exit codes: 0 when a cause is named or nothing failed, 1 when something failed and the table does not say why, 3 usage.
+- libvirt keeps one log for all starts of a guest. What only earlier starts tell is marked, comes later, and counts for no verdict.
+- A line that reports a failure in words that the table does not know is listed as unknown, of the last start alone.
+- A file may have 256 MiB. One that is no text, or that is compressed, is refused.
+- \`--json\` prints \`{ tableVersion, versions, findings, unknown, unknownCount }\`. A finding has \`id\`, \`kind\` (\`cause\`,
+  \`symptom\`, \`benign\`), \`confidence\` (\`certain\`, \`likely\`, \`possible\`), \`cause\`, \`fix\`, \`evidence\`, \`line\`, \`text\`,
+  \`occurrences\` and \`source\`, and where they apply \`caution\`, \`isFromEarlierStart\`, \`writtenBy\` and \`refusal\`; an unknown line
+  has \`evidence\`, \`line\` and \`text\`.
+- Exit codes: 0 when a cause is named or nothing failed, 1 when something failed and the table does not say why, 3 usage, or input
+  that cannot be read.
 
 ## What misleads
 
 - \`LAUNCH_START ret=1\`: QEMU prints 1 there for every failure. Only \`fw_error\` counts.
-- \`fw_error=0\`: the firmware said nothing against it. The kernel refused, and dmesg says why.
+- \`fw_error=0\`, and \`-1\` of newer kernels: the firmware said nothing against it. The kernel refused, and dmesg says why.
 - The quoted text of a \`LAUNCH_MEASURE\` line is looked up by errno and belongs to another failure. Trust the numbers.
 - QEMU names firmware codes up to 24; from there on it prints "unknown error". Trust the number.
 - Programs built with old Linux headers print wrong names from INVALID_PAGE_SIZE on. Trust the number.

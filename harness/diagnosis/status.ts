@@ -10,6 +10,7 @@ interface FirmwareStatus {
  * Names of 0x19 to 0x26 as printed by programs built with old Linux headers are wrong: there they count on from 0x28.
  */
 const STATUS: Readonly<Record<number, FirmwareStatus>> = {
+  [-1]: { name: 'NO_FW_CALL', meaning: 'the kernel never called the firmware' },
   1: { name: 'INVALID_PLATFORM_STATE', meaning: 'the platform is not initialised, or is so already' },
   2: { name: 'INVALID_GUEST_STATE', meaning: 'the command does not fit the state of the launch' },
   3: { name: 'INVALID_CONFIG', meaning: 'SMEE, SNP, IOMMU or the SEV-ES memory is not set up as the command needs' },

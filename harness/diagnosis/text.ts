@@ -21,27 +21,36 @@ export function formatDiagnosis(diagnosis: Diagnosis, paint: DiagnosisPaint): st
   return `${lines.join('\n')}\n`;
 }
 
-/** Whether the failure, if there is one, has a cause that the table names. */
+/** Whether the failure, if there is one, has a cause that the table names; of several starts in one log, the last one's. */
 export function isExplained({ findings, unknownCount }: Diagnosis): boolean {
-  if (findings.some(({ kind }) => kind === 'cause')) return true;
-  return unknownCount === 0 && !findings.some(({ kind }) => kind === 'symptom');
+  const recent = findings.filter(({ isFromEarlierStart }) => !isFromEarlierStart);
+  if (recent.some(({ kind }) => kind === 'cause')) return true;
+  return unknownCount === 0 && !recent.some(({ kind }) => kind === 'symptom');
 }
 
 function headline(diagnosis: Diagnosis): string {
   const { findings, unknownCount } = diagnosis;
-  const causes = findings.filter(({ kind }) => kind === 'cause').length;
-  if (causes > 0) return `${plural(causes, 'cause')} found, the surest first.`;
-  if (isExplained(diagnosis)) return 'Nothing in it reports a failure.';
-  const symptoms = findings.some(({ kind }) => kind === 'symptom');
+  const recent = findings.filter(({ isFromEarlierStart }) => !isFromEarlierStart);
+  const countCauses = (some: readonly DiagnosisFinding[]) => some.filter(({ kind }) => kind === 'cause').length;
+  const causes = countCauses(recent);
+  const earlier = countCauses(findings) - causes;
+  const more = earlier === 0 ? '' : ` ${plural(earlier, 'cause')} of earlier starts below.`;
+  if (causes > 0) return `${plural(causes, 'cause')} found, the surest first.${more}`;
+  if (isExplained(diagnosis))
+    return earlier === 0
+      ? 'Nothing in it reports a failure.'
+      : `Nothing since the last start reports a failure.${more}`;
+  const symptoms = recent.some(({ kind }) => kind === 'symptom');
   return symptoms && unknownCount === 0
-    ? 'Something failed, and the lines that say why are not here.'
-    : 'Something failed in words that the table does not know.';
+    ? `Something failed, and the lines that say why are not here.${more}`
+    : `Something failed in words that the table does not know.${more}`;
 }
 
 function formatFinding(finding: DiagnosisFinding, paint: DiagnosisPaint): string[] {
   const { kind, confidence, cause, fix, caution, evidence, line, text, occurrences, id, source } = finding;
   const label = { cause: paint.red('cause'), symptom: paint.yellow('followed'), benign: paint.green('harmless') }[kind];
-  const sureness = kind === 'cause' ? `, ${confidence}` : '';
+  const age = finding.isFromEarlierStart ? ', of an earlier start' : '';
+  const sureness = kind === 'cause' ? `, ${confidence}${age}` : age;
   const times = occurrences === 1 ? '' : ` (${occurrences} times)`;
   const words = finding.writtenBy === undefined ? '' : `; words of ${finding.writtenBy}`;
   return [

@@ -2,6 +2,7 @@ import type { Entry } from '../entry.ts';
 import { guestFileEntries } from './guest-files.ts';
 import { kernelEntries } from './kernel.ts';
 import { libvirtEntries } from './libvirt.ts';
+import { novaEntries } from './nova.ts';
 import { qemuGuestEntries } from './qemu-guest.ts';
 import { qemuInitEntries } from './qemu-init.ts';
 import { qemuLaunchEntries } from './qemu-launch.ts';
@@ -15,5 +16,6 @@ export const diagnosisTable: Readonly<Record<string, readonly Entry[]>> = {
   'QEMU, what a guest is made of': guestFileEntries,
   libvirt: libvirtEntries,
   'Kernel log': kernelEntries,
-  'nova and tools': toolEntries,
+  nova: novaEntries,
+  Tools: toolEntries,
 };

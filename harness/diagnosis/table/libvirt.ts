@@ -107,6 +107,17 @@ export const libvirtEntries: readonly Entry[] = [
     libvirt: { code: 92, domain: XML },
   },
   {
+    id: 'schema-detail',
+    kind: 'symptom',
+    pattern:
+      /^(?:Expecting an element \w+, got|Extra element \w+ in interleave|Element \w+ (?:failed to validate content|has extra content)|Invalid attribute \w+ for element|Invalid sequence in interleave|Error validating (?:datatype|value))/,
+    confidence: 'certain',
+    cause: 'libxml2 says at which element the schema and the definition part; the innermost comes first.',
+    fix: 'Look at the element that the first of these lines names.',
+    example: 'Invalid attribute kernelHashes for element launchSecurity',
+    source: RECORDED,
+  },
+  {
     id: 'rng-backend',
     kind: 'cause',
     pattern: /only one RNG backend is supported/,
@@ -234,6 +245,28 @@ export const libvirtEntries: readonly Entry[] = [
     source: RECORDED,
     libvirt: { code: 38, domain: CGROUP },
     isFallback: true,
+  },
+  {
+    id: 'memory-lock-not-permitted',
+    kind: 'cause',
+    pattern: /cannot limit locked memory of process \d+ to (?<bytes>\d+): Operation not permitted/,
+    confidence: 'certain',
+    cause: 'libvirt may not raise the memory lock limit of QEMU, which <locked/> and SEV need ({bytes} bytes).',
+    fix: 'Use qemu:///system with a libvirtd that has CAP_SYS_RESOURCE: neither a session daemon nor one in a container has; or raise memlock for the user.',
+    example:
+      'internal error: Process exited prior to exec: libvirt:  error : cannot limit locked memory of process 8554 to 9007199254740991: Operation not permitted',
+    source: RECORDED,
+    libvirt: { code: 1, domain: QEMU },
+  },
+  {
+    id: 'start-failed',
+    kind: 'symptom',
+    pattern: /\bFailed to (?:start|create) domain\b/,
+    confidence: 'certain',
+    cause: 'virsh could not start the guest; the line after it says why.',
+    fix: 'Read the line after it.',
+    example: "error: Failed to start domain 'guest1'",
+    source: 'virsh, cmdStart',
   },
   {
     id: 'qemu-died',

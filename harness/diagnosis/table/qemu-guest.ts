@@ -100,6 +100,17 @@ export const qemuGuestEntries: readonly Entry[] = [
     source: QEMU,
   },
   {
+    id: 'attestation-report-failed',
+    kind: 'cause',
+    pattern:
+      /SEV: Failed to (?:get attestation report|query the attestation report length|get ID) ret=(?<ret>-?\d+) fw_err=(?<fw>-?\d+)/,
+    confidence: 'possible',
+    cause: 'The firmware gave no attestation report or no chip id: {errno}, code {fw} ({status}).',
+    fix: 'Code 17: this firmware does not know the command. The launch measurement of a paused guest needs no report.',
+    example: 'SEV: Failed to get attestation report ret=-5 fw_err=17 (Invalid command)',
+    source: QEMU,
+  },
+  {
     id: 'secret-wrong-state',
     kind: 'cause',
     pattern: /SEV: Not in correct state\. \(LSECRET\)|domain must be in a paused state/,
@@ -142,7 +153,7 @@ export const qemuGuestEntries: readonly Entry[] = [
   {
     id: 'secret-no-place',
     kind: 'cause',
-    pattern: /no secret area found in OVMF, gpa must be specified/,
+    pattern: /no secret area found in OVMF, gpa must be specified|SEV: Failed to calculate guest address/,
     confidence: 'certain',
     cause: 'This guest firmware keeps no page for secrets.',
     fix: 'Take OVMF of the AmdSevX64 package, or give the address.',
@@ -152,7 +163,7 @@ export const qemuGuestEntries: readonly Entry[] = [
   {
     id: 'sev-off-in-kvm',
     kind: 'cause',
-    pattern: /SEV is not enabled in KVM|^error: KVM not enabled$/,
+    pattern: /SEV is not enabled(?: in KVM)?\s*$|^error: KVM not enabled$/,
     confidence: 'certain',
     cause: 'KVM has no SEV: kvm_amd.sev is off, or this is no AMD machine.',
     fix: 'kvm_amd.sev=1 (and mem_encrypt=on) on the kernel command line, then remove the cached capabilities of libvirt.',

@@ -9,7 +9,7 @@ export const qemuInitEntries: readonly Entry[] = [
   {
     id: 'no-free-slot',
     kind: 'cause',
-    pattern: /failed to initialize ret=-16 fw_error=0\b/,
+    pattern: /failed to initialize ret=-16 fw_error=(?:0|-1)\b/,
     confidence: 'certain',
     cause:
       'The kernel found no free encryption key (EBUSY), and the firmware was not asked: every slot is in use, or the misc cgroup gives no more.',
@@ -21,7 +21,7 @@ export const qemuInitEntries: readonly Entry[] = [
   {
     id: 'no-such-pool',
     kind: 'cause',
-    pattern: /failed to initialize ret=-25 fw_error=0\b/,
+    pattern: /failed to initialize ret=-25 fw_error=(?:0|-1)\b/,
     confidence: 'certain',
     cause: 'The host reserves no encryption keys for guests of this kind (ENOTTY).',
     fix: 'For SEV-ES and SNP raise the BIOS setting "SEV-ES ASID Space Limit" above 1; for SEV lower it; check kvm_amd.sev_es and sev_snp.',
@@ -107,7 +107,7 @@ export const qemuInitEntries: readonly Entry[] = [
     pattern: /failed to initialize ret=(?<ret>-?\d+) fw_error=(?<fw>-?\d+)/,
     confidence: 'possible',
     cause: 'The kernel could not initialise SEV for the guest: {errno}, firmware error {fw} ({status}).',
-    fix: 'With fw_error 0 the kernel refused by itself: read dmesg. Otherwise look the firmware code up.',
+    fix: 'With fw_error 0 or -1 the kernel refused by itself: read dmesg. Otherwise look the firmware code up.',
     example: "sev_kvm_init: failed to initialize ret=-12 fw_error=0 ''",
     source: QEMU,
     isFallback: true,
@@ -165,6 +165,17 @@ export const qemuInitEntries: readonly Entry[] = [
     fix: 'Check ls -lZ /dev/sev, cgroup_device_acl in qemu.conf, and for AVC denials (selinux-policy 3.14.2.40 or later allows it).',
     example: "sev_kvm_init: Failed to open /dev/sev 'Permission denied'",
     source: 'libvirt article: "wrong SELinux label on the /dev/sev device with selinux-policy <3.14.2.40"',
+  },
+  {
+    id: 'dev-sev-unopened',
+    kind: 'cause',
+    pattern: /[Ff]ailed to open \/dev\/sev\b/,
+    confidence: 'likely',
+    cause: 'The program could not open /dev/sev, and does not say why.',
+    fix: 'Check that it exists (modprobe ccp) and who may open it (ls -lZ /dev/sev).',
+    example: 'error: Failed to open /dev/sev',
+    source: QEMU,
+    isFallback: true,
   },
   {
     id: 'not-a-sev-device',

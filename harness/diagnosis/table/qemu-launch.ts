@@ -10,9 +10,10 @@ export const qemuLaunchEntries: readonly Entry[] = [
   {
     id: 'launch-start-kernel-refused',
     kind: 'cause',
-    pattern: /\bLAUNCH_START ret=(?<ret>-?\d+) fw_error=0\b/,
+    pattern: /\bLAUNCH_START ret=-?\d+ fw_error=(?:0|-1)\b/,
     confidence: 'likely',
-    cause: 'The kernel refused LAUNCH_START by itself: fw_error 0 means that the firmware said nothing against it.',
+    cause:
+      'The kernel refused LAUNCH_START by itself: fw_error 0 or -1 means that the firmware said nothing against it.',
     fix: 'Read dmesg: memory lock limit, ASID, or a session file that the kernel could not copy.',
     caution: RET,
     example: "sev_launch_start: LAUNCH_START ret=1 fw_error=0 ''",
@@ -186,9 +187,9 @@ export const qemuLaunchEntries: readonly Entry[] = [
   {
     id: 'kernel-refused',
     kind: 'cause',
-    pattern: /\b(?<command>(?:SNP_)?LAUNCH_[A-Z_]+) ret=(?<ret>-?\d+) fw_error=0\b/,
+    pattern: /\b(?<command>(?:SNP_)?LAUNCH_[A-Z_]+) ret=(?<ret>-?\d+) fw_error=(?:0|-1)\b/,
     confidence: 'likely',
-    cause: 'The kernel refused {command} ({errno}): fw_error 0 means that the firmware said nothing against it.',
+    cause: 'The kernel refused {command} ({errno}): fw_error 0 or -1 means that the firmware said nothing against it.',
     fix: 'Read dmesg; ENOMEM and EFAULT mean memory that could not be pinned.',
     example: "sev_launch_update_data: LAUNCH_UPDATE ret=-12 fw_error=0 ''",
     source: QEMU,

@@ -5,7 +5,7 @@ import { statusCode } from '../status.ts';
 const SHIFTED_NAME =
   /(?:(?<fw>0x[0-9a-fA-F]+|\b\d+)\W{1,4})?\b(?:SEV_RET_)?(?<name>INVALID_PAGE_SIZE|INVALID_PAGE_STATE|INVALID_MDATA_ENTRY|INVALID_PAGE_OWNER|AEAD_OFLOW|RMP_INIT_REQUIRED|BAD_SVN|BAD_VERSION|SHUTDOWN_REQUIRED|UPDATE_FAILED|RESTORE_REQUIRED|RMP_INITIALIZATION_FAILED)\b(?:\W{1,4}(?<fw2>0x[0-9a-fA-F]+|\d+))?/;
 
-/** What nova and the tools for certificates and measurements say. */
+/** What the tools for certificates and measurements say. */
 export const toolEntries: readonly Entry[] = [
   {
     id: 'partial-chain-exported',
@@ -72,68 +72,5 @@ export const toolEntries: readonly Entry[] = [
     fix: 'Take the product from the CPUID of the chip, and the reported TCB, not the current one.',
     example: 'GET https://kdsintf.amd.com/vcek/v1/Milan/…: HTTP status 404 Not Found',
     source: 'trustee issue 591, snpguest issues 53 and 109',
-  },
-  {
-    id: 'nova-needs-uefi',
-    kind: 'cause',
-    pattern: /[Mm]emory encryption (?:is )?requested by .* 'hw_firmware_type' property set to 'uefi'/,
-    confidence: 'certain',
-    cause: 'nova encrypts only guests whose image says hw_firmware_type=uefi.',
-    fix: 'openstack image set --property hw_firmware_type=uefi IMAGE.',
-    example:
-      "Memory encryption requested by hw:mem_encryption extra spec in m1.sev flavor but image cirros doesn't have 'hw_firmware_type' property set to 'uefi'",
-    source: 'nova',
-  },
-  {
-    id: 'nova-needs-q35',
-    kind: 'cause',
-    pattern: /q35 type is required for SEV to work/,
-    confidence: 'certain',
-    cause: "The machine type of the image, or nova's own default (pc), is not q35.",
-    fix: 'hw_machine_type=q35 on the image, or [libvirt]hw_machine_type = x86_64=q35 on the host.',
-    example: "Machine type 'pc' is not compatible with image cirros (155d900f): q35 type is required for SEV to work",
-    source: 'nova',
-  },
-  {
-    id: 'nova-operation-refused',
-    kind: 'cause',
-    pattern: /Operation '(?<operation>[^']*)' not supported for SEV-enabled instance/,
-    confidence: 'certain',
-    cause: 'nova refuses {operation} for encrypted guests, as specified.',
-    fix: 'Shut the guest down for maintenance; cold migration works.',
-    example: "Operation 'live-migration' not supported for SEV-enabled instance (838a72b0).",
-    source: 'nova specification, Limitations',
-  },
-  {
-    id: 'nova-conflict',
-    kind: 'cause',
-    pattern: /has hw:mem_encryption\S* extra spec explicitly set to .*, conflicting with image/,
-    confidence: 'certain',
-    cause: 'Flavor and image contradict each other on encryption.',
-    fix: 'Remove the property from one of them.',
-    example:
-      'Flavor m1.sev has hw:mem_encryption extra spec explicitly set to True, conflicting with image cirros which has hw_mem_encryption property explicitly set to False',
-    source: 'nova',
-  },
-  {
-    id: 'nova-kernel-without-sev',
-    kind: 'cause',
-    pattern: /kernel doesn't support AMD SEV/,
-    confidence: 'likely',
-    cause: 'nova read the kvm_amd parameter and found it off, on a host that may never have been meant for SEV.',
-    fix: 'kvm_amd.sev=1; nova before Zed takes only the literal 1, newer kernels print Y.',
-    example: "kernel doesn't support AMD SEV",
-    source: 'nova bug 1975686',
-  },
-  {
-    id: 'nova-lost-feature',
-    kind: 'cause',
-    pattern: /This host has instances with the memory encryption feature by (?<model>\S+) enabled/,
-    confidence: 'certain',
-    cause: 'nova-compute does not start: the host has {model} guests and no longer offers it.',
-    fix: 'Bring the feature back (BIOS, kernel parameter), or evacuate the guests.',
-    example:
-      'This host has instances with the memory encryption feature by amd-sev enabled but the host is configured not to support this feature any more.',
-    source: 'nova master',
   },
 ];

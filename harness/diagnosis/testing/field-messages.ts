@@ -22,6 +22,16 @@ export const fieldMessages: readonly FieldMessage[] = [
     'sev-init-failed',
     /EIO.*HWERROR_UNSAFE/,
   ],
+  // Kernels since 6.4 leave -1 in the firmware's error where they never called it.
+  [`${STAMP}sev_common_kvm_init: failed to initialize ret=-16 fw_error=-1 'unknown error'`, 'no-free-slot'],
+  [`${STAMP}sev_common_kvm_init: failed to initialize ret=-25 fw_error=-1 'unknown error'`, 'no-such-pool'],
+  [
+    `${STAMP}sev_common_kvm_init: failed to initialize ret=-12 fw_error=-1 'unknown error'`,
+    'sev-init-failed',
+    /ENOMEM.*NO_FW_CALL/,
+  ],
+  [`${STAMP}sev_launch_start: LAUNCH_START ret=1 fw_error=-1 'unknown error'`, 'launch-start-kernel-refused'],
+  [`${STAMP}sev_launch_update_data: LAUNCH_UPDATE ret=-14 fw_error=-1 'unknown error'`, 'kernel-refused', /EFAULT/],
   // The domain.
   [`${STAMP}sev_kvm_init: cbitpos check failed, host '51' requested '47'`, 'cbitpos-wrong', /cbitpos 47.*51/],
   [`${STAMP}sev_kvm_init: cbitpos check failed, host '0' requested '47'`, 'cbitpos-wrong', /no SEV at all/],
@@ -128,6 +138,13 @@ export const fieldMessages: readonly FieldMessage[] = [
   ],
   [`${STAMP}cpus are not resettable, terminating`, 'not-resettable'],
   ['error: kvm run failed Invalid argument', 'kvm-run-failed'],
+  [
+    "error: Failed to start domain 'guest1'\nerror: internal error: Process exited prior to exec: libvirt:  error : cannot limit locked memory of process 8554 to 9007199254740991: Operation not permitted",
+    'memory-lock-not-permitted',
+    /CAP_SYS_RESOURCE/,
+  ],
+  [`${STAMP}terminating on signal 15 from pid 3060 (/usr/sbin/libvirtd)`, 'qemu-stopped-by-libvirt', /normal/],
+  [`${STAMP}terminating on signal 15 from pid 1 (/sbin/init)`, 'qemu-stopped-by-signal', /process 1 \(\/sbin\/init\)/],
   // What a guest is made of.
   [
     `error: internal error: process exited while connecting to monitor: qemu: error reading initrd /srv/initrd: Failed to open file “/srv/initrd”: open() failed: Permission denied`,
@@ -158,13 +175,46 @@ export const fieldMessages: readonly FieldMessage[] = [
   [dmesg('ccp 0000:22:00.1: SEV: memory encryption not enabled by BIOS'), 'not-enabled-by-bios', /CPUID/],
   [dmesg('ccp 0000:22:00.1: sev command 0x4 timed out, disabling PSP'), 'psp-timed-out', /0x4/],
   [dmesg('kvm_amd: SEV: DF_FLUSH failed, ret=-5, error=0xe'), 'wbinvd-required'],
-  [dmesg('kvm_amd: SEV-ES disabled (ASIDs 0 - 0)'), 'sev-off-in-kernel', /SEV-ES is off/],
+  [dmesg('kvm_amd: SEV-ES disabled (ASIDs 0 - 0)'), 'es-or-snp-off-in-kernel', /SEV-ES is off/],
+  [dmesg('kvm_amd: SEV unusable (ASIDs 16 - 15)'), 'sev-off-in-kernel', /16 - 15/],
+  [
+    dmesg('cgroup: charge rejected by the misc controller for sev resource in /machine.slice/x'),
+    'misc-cgroup-full',
+    /x/,
+  ],
+  [
+    dmesg('AMD-Vi: SNP: IOMMU disabled or configured in passthrough mode, SNP cannot be supported.'),
+    'snp-refused-by-iommu',
+    /iommu=pt/,
+  ],
+  [dmesg('AMD-Vi: SNP: RMP initialization failed, SNP cannot be supported.'), 'snp-refused-by-iommu', /RMP/],
+  [
+    'type=AVC msg=audit(1563362710.123:456): avc:  denied  { open } for  pid=1 comm="qemu-kvm" path="/dev/sev" tclass=chr_file permissive=0',
+    'dev-sev-denied-by-selinux',
+    /audit2allow/,
+  ],
+  [
+    dmesg(
+      'audit: type=1400 audit(1.2:3): apparmor="DENIED" operation="open" profile="libvirt-1" name="/dev/sev" pid=7',
+    ),
+    'dev-sev-denied-by-apparmor',
+  ],
+  [dmesg('Memory Encryption Features active: AMD SEV SEV-ES SEV-SNP'), 'guest-is-encrypted'],
+  [dmesg('SEV: Using SNP CPUID table, 31 entries present.'), 'guest-is-encrypted'],
   [dmesg('Memory cgroup out of memory: Killed process 4711 (qemu-system-x86) total-vm:5300000kB'), 'out-of-memory'],
   [dmesg('ccp 0000:22:00.1: Direct firmware load for amd/sev.fw failed with error -2'), 'firmware-file-absent'],
   [dmesg('ccp 0000:22:00.1: no command queues available'), 'no-command-queues'],
   ['SNP_PLATFORM_STATUS failed: SEV_RET_INVALID_PAGE_SIZE (0x28)', 'shifted-status-name', /SHUTDOWN_INCOMPLETE/],
   ['firmware error 0x20 (INVALID_MDATA_ENTRY)', 'shifted-status-name', /RMP_INIT_REQUIRED/],
   // nova and tools.
+  ["INFO nova.virt.libvirt.host QEMU doesn't support AMD SEV-ES", 'nova-es-needs-newer-qemu', /8\.0\.0/],
+  ["WARNING nova.virt.libvirt.host kernel doesn't support AMD SEV-SNP", 'nova-kernel-without-sev'],
+  [
+    'WARNING AMD SEV-ES support is detected, but ignored because AMD SEV-SNP support is detected',
+    'nova-es-hidden-by-snp',
+  ],
+  ["INFO nova.virt.libvirt.host Libvirt or QEMU doesn't support AMD SEV-SNP", 'nova-snp-not-offered', /10\.5\.0/],
+  ['nova.exception.UEFINotSupported: UEFI is not supported', 'nova-host-without-uefi'],
   ['Error: failed to fill whole buffer', 'partial-chain-exported'],
   [
     "Machine type 'pc' is not compatible with image cirros (155d900f): q35 type is required for SEV to work",
