@@ -104,6 +104,7 @@ export {
 } from './host/known-defects/judge.ts';
 export { readForDefects } from './host/known-defects/readings.ts';
 export { hurryKsm, type Ksm, mergingPages, readKsm, restoreKsm, waitForScans } from './host/ksm.ts';
+export { borrowKsm } from './host/ksm-record.ts';
 export { findMeasuredBootImage, type GuestFirmwareImage } from './host/measured-boot.ts';
 export { capabilitiesOf } from './host/needs.ts';
 export { firmwareStatusIn } from './host/refusal.ts';

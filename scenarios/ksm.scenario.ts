@@ -1,10 +1,10 @@
 import {
   agentLaunch,
+  borrowKsm,
   capabilitiesOf,
   GuestConsole,
   GuestLauncher,
   hurryKsm,
-  type Ksm,
   mergingPages,
   randomBytesHex,
   readKsm,
@@ -45,7 +45,7 @@ scenario(
   },
   async (context) => {
     const { host, facts, check, skipCheck, step } = context;
-    const ksm = await step('look at kernel samepage merging', () => openKsm(context));
+    const ksm = await step('look at kernel samepage merging', () => borrowKsm(context));
     if ('outOfReach' in ksm) {
       for (const id of ['plain-guests-merge', 'sev-guests-stay-apart', 'left-as-found']) skipCheck(id, ksm.outOfReach);
       return;
@@ -107,22 +107,6 @@ scenario(
     check('left-as-found', { expected: ksm.found, actual: 'found' in now ? now.found : now.outOfReach });
   },
 );
-
-/** KSM that runs, or that we may switch on for a while. */
-async function openKsm(context: ScenarioContext): Promise<Ksm | { readonly outOfReach: string }> {
-  const { host, settings, cleanup } = context;
-  const ksm = await readKsm(host);
-  if ('outOfReach' in ksm || ksm.isRunning) return ksm;
-  if (host.kind === 'real' && !settings.allowDestructive)
-    return {
-      outOfReach: 'KSM is off on this host, and only --allow-destructive lets the harness switch it on for a while',
-    };
-  cleanup.push('put kernel samepage merging back', () => restoreKsm(host, ksm));
-  const refused = await hurryKsm(host, ksm);
-  if (refused !== undefined) return refused;
-  await restoreKsm(host, ksm);
-  return ksm;
-}
 
 /** Starts a guest that will have these pages; `booted` returns when it has. */
 async function startWithPages(

@@ -153,9 +153,10 @@ Exit codes: 0 stopped as asked, 2 the socket or a certificate cannot be written,
 
   program
     .command('reap')
-    .description('remove guests that crashed runs left on a host; others are never touched')
+    .description('remove and put back what crashed runs left on a host; others are never touched')
     .addOption(new Option('--host <uri>', 'libvirt URI').env('SEV_HARNESS_HOST').default('qemu:///system'))
     .option('--run <id>', 'only this run, also when it was started on another machine')
+    .addOption(new Option('--images <dir>', 'folder for guest images that the run was given').env('SEV_HARNESS_IMAGES'))
     .option('--dry-run', 'only say what would be removed')
     .option('--json', 'print the rows as JSON on stdout')
     .addHelpText(

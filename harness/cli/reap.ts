@@ -11,6 +11,7 @@ export interface ReapVerbOptions {
   readonly host: string;
   readonly run?: string;
   readonly dryRun?: boolean;
+  readonly images?: string;
   readonly json?: boolean;
 }
 
@@ -25,6 +26,7 @@ export async function reapVerb(options: ReapVerbOptions): Promise<number> {
   const reapOptions: ReapOptions = {
     dryRun: options.dryRun === true,
     ...(options.run === undefined ? {} : { runId: options.run }),
+    ...(options.images === undefined ? {} : { images: options.images }),
   };
   const rows = [...(await reapAll(host, reapOptions)), ...(await reapImages(reapOptions))];
   if (options.json) process.stdout.write(`${JSON.stringify({ rows })}\n`);
@@ -37,9 +39,9 @@ export async function reapVerb(options: ReapVerbOptions): Promise<number> {
 }
 
 /** Images that were being built on this machine; which run built them does not show. */
-async function reapImages({ dryRun, runId }: ReapOptions): Promise<ReapRow[]> {
+async function reapImages({ dryRun, runId, images }: ReapOptions): Promise<ReapRow[]> {
   if (dryRun || runId !== undefined) return [];
-  const swept = await sweepWorkplaces(process.env.SEV_HARNESS_IMAGES || imagesFolder());
+  const swept = await sweepWorkplaces(images ?? imagesFolder());
   const because = 'the process that was building a guest image in it is dead';
   return swept.map((name) => ({ name, runId: undefined, action: 'removed', because }));
 }

@@ -1,3 +1,4 @@
+import path from 'node:path';
 import {
   computeKernelHashes,
   computeLaunchDigest,
@@ -14,6 +15,7 @@ import type { GuestFirmwareImage } from '../host/measured-boot.ts';
 import { findQemu } from '../host/qemu-process.ts';
 import { type AgentRequest, agentLaunch, type ImageContext } from './boot.ts';
 import { GuestConsole } from './console/follow.ts';
+import { guestName } from './ownership.ts';
 import type { LaunchContext, LaunchOptions, LiveGuest, PausedGuest } from './running.ts';
 import type { GuestSpec } from './spec.ts';
 
@@ -110,15 +112,16 @@ async function overwrite({ shell }: Host, file: string, content: Uint8Array): Pr
 }
 
 /**
- * The same boot with an initrd that nobody else uses, so that it can be swapped: a copy beside it on a real host, which the
- * scenario's cleanup removes. Throws `BOOT_FILE_UNREADABLE`.
+ * The same boot with an initrd that nobody else uses, so that it can be swapped: a copy beside it on a real host, named as
+ * guests are, which the scenario's cleanup removes, and reap after a crash. Throws `BOOT_FILE_UNREADABLE`.
  */
 export async function withOwnInitrd(
   { host, settings, cleanup }: Pick<LaunchContext, 'host' | 'settings' | 'cleanup'>,
   boot: MeasurableBoot,
 ): Promise<MeasurableBoot> {
   if (host.kind === 'emulated') return boot;
-  const initrd = `${boot.initrd}.${settings.owner.runId}`;
+  const { dir, base } = path.posix.parse(boot.initrd);
+  const initrd = path.posix.join(dir, guestName(settings.owner.runId, base));
   cleanup.push(`remove ${initrd}`, async () => {
     await host.shell.run(['rm', '-f', '--', initrd]);
   });

@@ -13,9 +13,9 @@ export interface Delivery {
   readonly zeroBytes?: number;
 }
 
-/** Where a host behind ssh keeps what it is given; SEV_HARNESS_IMAGES may be set there too. */
+/** Where a host keeps guest images, as its shell reads it; SEV_HARNESS_IMAGES may be set behind ssh too. */
 // biome-ignore lint/suspicious/noTemplateCurlyInString: the shell of the host fills it in
-const FOLDER = '"${SEV_HARNESS_IMAGES:-/var/tmp/sev-harness-$(id -u)}"';
+export const IMAGES_THERE = '"${SEV_HARNESS_IMAGES:-/var/tmp/sev-harness-$(id -u)}"';
 const NOT_OURS = 46;
 
 /**
@@ -51,7 +51,7 @@ export async function deliverFiles(
     const why = result.exitCode === NOT_OURS ? 'the folder there belongs to somebody else' : words;
     throw harnessError('HOST_SHELL', `files cannot be brought to ${host.name}: ${why || result.shortMessage}`);
   };
-  const make = `umask 022; d=${FOLDER}; mkdir -p -- "$d" && test -O "$d" && ! test -L "$d" || exit ${NOT_OURS}; d="$d"/${shellQuoted(folder)}; mkdir -p -- "$d" && cd -- "$d"`;
+  const make = `umask 022; d=${IMAGES_THERE}; mkdir -p -- "$d" && test -O "$d" && ! test -L "$d" || exit ${NOT_OURS}; d="$d"/${shellQuoted(folder)}; mkdir -p -- "$d" && cd -- "$d"`;
   const [place = '', ...there] = (await run(`${make} && pwd && ls`)).split('\n');
   for (const file of files) {
     const plainName = path.basename(file.path);

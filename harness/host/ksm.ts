@@ -13,11 +13,11 @@ export type KsmSettings = {
 };
 
 const FOLDER = '/sys/kernel/mm/ksm';
-const NAMES = ['run', 'pages_to_scan', 'sleep_millisecs'] as const;
+export const KSM_NAMES = ['run', 'pages_to_scan', 'sleep_millisecs'] as const;
 const RUNNING = 1;
-const UNMERGED = 2;
+export const UNMERGED = 2;
 /** As fast as it goes, for as long as a test lasts. */
-const HASTY: KsmSettings = { run: RUNNING, pages_to_scan: 20_000, sleep_millisecs: 1 };
+export const HASTY: KsmSettings = { run: RUNNING, pages_to_scan: 20_000, sleep_millisecs: 1 };
 const POLL_MS = 20;
 
 /** KSM of a host, as it was found. */
@@ -28,8 +28,8 @@ export interface Ksm {
 
 /** Reads the settings; nothing is changed. */
 export async function readKsm(host: Host): Promise<Ksm | { readonly outOfReach: string }> {
-  const values: Partial<Record<(typeof NAMES)[number], number>> = {};
-  for (const name of NAMES) {
+  const values: Partial<Record<(typeof KSM_NAMES)[number], number>> = {};
+  for (const name of KSM_NAMES) {
     const value = await readNumber(host, `${FOLDER}/${name}`);
     if (typeof value === 'string') return { outOfReach: value };
     values[name] = value;
@@ -48,12 +48,18 @@ export async function hurryKsm(host: Host, { found }: Ksm): Promise<{ readonly o
 
 /** Puts everything back; where KSM had not run, what it has merged since is taken apart. */
 export async function restoreKsm(host: Host, { found, isRunning }: Ksm): Promise<void> {
-  const refused =
-    (isRunning ? undefined : await writeSettings(host, { run: UNMERGED })) ?? (await writeSettings(host, found));
-  if (refused === undefined) return;
-  throw harnessError('HOST_KSM', `KSM of ${host.name} could not be put back as it was: ${refused}`, {
-    hint: `Write ${JSON.stringify(found)} to the files in ${FOLDER}.`,
-  });
+  await putKsm(host, isRunning ? [found] : [{ run: UNMERGED }, found]);
+}
+
+/** Writes settings that were there before, one group after the other. Throws `HOST_KSM`. */
+export async function putKsm(host: Host, groups: readonly Partial<KsmSettings>[]): Promise<void> {
+  for (const settings of groups) {
+    const refused = await writeSettings(host, settings);
+    if (refused !== undefined)
+      throw harnessError('HOST_KSM', `KSM of ${host.name} could not be put back as it was: ${refused}`, {
+        hint: `Write ${JSON.stringify(groups.at(-1))} to the files in ${FOLDER}.`,
+      });
+  }
 }
 
 /** Waits until all memory was scanned so many times. Throws `HOST_KSM` when that takes too long. */

@@ -1,24 +1,25 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { currentOwner } from '../guest/ownership.ts';
 import type { Host } from '../host/host.ts';
+import type { KsmSettings } from '../host/ksm.ts';
+import { formatKsmRecord } from '../host/ksm-record.ts';
 import { formatLease } from '../host/leases/record.ts';
-import { shellOf } from '../host/shell.ts';
+import { type HostShell, shellOf } from '../host/shell.ts';
 import { LibvirtConnection } from '../libvirt/index.ts';
 import { reapAll } from './all.ts';
 
 let folder: string;
-const before = process.env.SEV_HARNESS_LEASES;
 
 beforeEach(async () => {
   folder = await mkdtemp(path.join(tmpdir(), 'sevh-reap-'));
-  process.env.SEV_HARNESS_LEASES = path.join(folder, 'leases');
+  vi.stubEnv('SEV_HARNESS_LEASES', path.join(folder, 'leases'));
+  vi.stubEnv('SEV_HARNESS_IMAGES', path.join(folder, 'images'));
 });
 afterEach(async () => {
-  if (before === undefined) delete process.env.SEV_HARNESS_LEASES;
-  else process.env.SEV_HARNESS_LEASES = before;
+  vi.unstubAllEnvs();
   await rm(folder, { recursive: true, force: true });
 });
 
@@ -27,6 +28,7 @@ function hostWith(
   pools: readonly string[],
   asked: string[],
   uri = 'qemu+unix:///session?socket=/x/libvirt-sock',
+  shell: HostShell = shellOf(uri),
 ): Host {
   const all = pools.map((name) => ({ name, uuid: '' }));
   const connection: LibvirtConnection = Object.create(LibvirtConnection.prototype, {
@@ -44,7 +46,7 @@ function hostWith(
   });
   const close = async () => {};
   const rest = { profile: undefined, reconnect: async () => connection, close, [Symbol.asyncDispose]: close };
-  return { name: uri, kind: 'real', connection, shell: shellOf(uri), ...rest };
+  return { name: uri, kind: 'real', connection, shell, ...rest };
 }
 
 async function lease(text: string): Promise<void> {
@@ -108,5 +110,166 @@ describe('storage pools of runs', () => {
       { action: 'kept' },
       { action: 'kept', because: expect.stringContaining('--run dead') },
     ]);
+  });
+});
+
+describe("a copy of a guest image that was one run's own", () => {
+  it('goes with its run, wherever images were kept, and nothing else there', async () => {
+    await lease(heldBy('live'));
+    const images = path.join(folder, 'other images');
+    const place = path.join(images, 'digest');
+    await mkdir(place, { recursive: true });
+    const names = ['initrd.gz', 'sevh-dead-initrd.gz', 'sevh-live-initrd.gz', 'vmlinuz'];
+    for (const name of names) await writeFile(path.join(place, name), '');
+    const rows = await reapAll(hostWith([], []), { dryRun: false, images });
+    expect(actions(rows)).toEqual([
+      [path.join(place, 'sevh-dead-initrd.gz'), 'removed'],
+      [path.join(place, 'sevh-live-initrd.gz'), 'kept'],
+      [path.join(folder, 'leases/host.lease'), 'kept'],
+    ]);
+    expect(await readdir(place)).toEqual(['initrd.gz', 'sevh-live-initrd.gz', 'vmlinuz']);
+  });
+});
+
+describe('kernel samepage merging that a run has changed', () => {
+  const BEFORE: KsmSettings = { run: 0, pages_to_scan: 100, sleep_millisecs: 20 };
+  const DURING: KsmSettings = { run: 1, pages_to_scan: 20_000, sleep_millisecs: 1 };
+  const dead = { ...currentOwner('dead'), pid: 0 };
+
+  async function record(change: { bootId?: string; owner?: typeof dead; runId?: string } = {}): Promise<string> {
+    const { owner = dead, runId = owner.runId } = change;
+    const bootId = change.bootId ?? (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
+    const file = path.join(folder, 'leases', `sevh-${runId}-ksm`);
+    await mkdir(path.dirname(file), { recursive: true });
+    await writeFile(file, formatKsmRecord({ owner, bootId, before: BEFORE, during: DURING }));
+    return file;
+  }
+
+  /** This machine, but for the settings, which are these. */
+  function hostWithKsm(start: KsmSettings, written: object[], refuses?: string): Host {
+    let now = start;
+    const here = shellOf('qemu:///system');
+    const shell: HostShell = {
+      ...here,
+      readFile: async (file, range) => {
+        const name = /^\/sys\/kernel\/mm\/ksm\/(\w+)$/.exec(file)?.[1];
+        if (name === undefined) return here.readFile(file, range);
+        return { outcome: 'read', bytes: new TextEncoder().encode(`${now[name as keyof KsmSettings]}\n`) };
+      },
+      run: async (words) => {
+        if (words[0] !== 'python3') return here.run(words);
+        const settings: Partial<KsmSettings> = JSON.parse(words.at(-1) ?? '');
+        written.push(settings);
+        if (refuses === undefined) now = { ...now, ...settings };
+        const refused = refuses === undefined ? [] : [refuses];
+        return { outcome: 'read', bytes: new TextEncoder().encode(JSON.stringify({ refused })) };
+      },
+    };
+    return hostWith([], [], undefined, shell);
+  }
+
+  async function reaped(now: KsmSettings, options: { dryRun?: boolean; runId?: string; refuses?: string } = {}) {
+    const written: object[] = [];
+    const { refuses, dryRun = false, ...rest } = options;
+    const rows = await reapAll(hostWithKsm(now, written, refuses), { dryRun, ...rest });
+    const [row] = rows.filter(({ name }) => name.startsWith('kernel samepage merging'));
+    return { row, written, left: await readdir(path.join(folder, 'leases')).catch(() => []) };
+  }
+
+  it.each<[string, KsmSettings, object[], RegExp]>([
+    [
+      'as the run left it: all of it, and what was merged since is taken apart',
+      DURING,
+      [{ run: 2 }, BEFORE],
+      /put back to run=0, pages_to_scan=100, sleep_millisecs=20$/,
+    ],
+    ['that the run was about to put back', { ...DURING, run: 2 }, [BEFORE], /put back to run=0/],
+    [
+      'of which somebody has set one thing since: the others',
+      { ...DURING, run: 0 },
+      [{ pages_to_scan: 100, sleep_millisecs: 20 }],
+      /put back to pages_to_scan=100, sleep/,
+    ],
+    [
+      'that somebody has set since: nothing',
+      { run: 1, pages_to_scan: 500, sleep_millisecs: 5 },
+      [],
+      /somebody else has set it/,
+    ],
+    ['that is as it was: nothing', BEFORE, [], /as it was, or somebody else/],
+  ])('is put back where its run is dead, %s', async (_, now, expected, words) => {
+    await record();
+    const { row, written, left } = await reaped(now);
+    expect(row).toMatchObject({ action: 'removed', runId: 'dead', because: expect.stringMatching(words) });
+    expect(written).toEqual(expected);
+    expect(left).toEqual([]);
+  });
+
+  it('stays where the host has been started anew since', async () => {
+    await record({ bootId: 'another' });
+    const { row, written, left } = await reaped(DURING);
+    expect(row).toMatchObject({ action: 'removed', because: expect.stringContaining('started anew') });
+    expect([written, left]).toEqual([[], []]);
+  });
+
+  it('stays while its run lives, also when that has lost the host', async () => {
+    await record({ owner: currentOwner('dead') });
+    expect(await reaped(DURING)).toMatchObject({ row: { action: 'kept' }, written: [] });
+  });
+
+  it('stays while another run has the host, which may rely on it, and is put back after that', async () => {
+    await record();
+    await lease(heldBy('live'));
+    const { row, written } = await reaped(DURING);
+    expect(row).toMatchObject({ action: 'kept', because: expect.stringContaining('run live has the host') });
+    expect(written).toEqual([]);
+    await rm(path.join(folder, 'leases/host.lease'));
+    expect((await reaped(DURING)).row).toMatchObject({ action: 'removed' });
+  });
+
+  it('of two runs is put back by each only where it is as that run had set it', async () => {
+    await record();
+    await record({ owner: { ...dead, runId: 'dead2' } });
+    const { written, left } = await reaped(DURING);
+    expect(written).toEqual([{ run: 2 }, BEFORE]);
+    expect(left).toEqual([]);
+  });
+
+  it('stays in a dry run, and when another run was named', async () => {
+    await record();
+    expect(await reaped(DURING, { dryRun: true })).toMatchObject({ row: { action: 'would-remove' }, written: [] });
+    expect(await reaped(DURING, { runId: 'other' })).toMatchObject({ row: { action: 'kept' }, written: [] });
+  });
+
+  it('that the host refuses to take back stays written down, and reap says so', async () => {
+    const file = await record();
+    const { row, left } = await reaped(DURING, { refuses: 'run=2: Permission denied' });
+    expect(row).toMatchObject({ action: 'failed', because: expect.stringContaining('run=2: Permission denied') });
+    expect(left).toEqual([path.basename(file)]);
+  });
+
+  it.each([
+    ['no JSON', '{'],
+    ['another file', '{"format":"sev-harness lease 1"}'],
+    [
+      'more than numbers',
+      JSON.stringify({
+        format: 'sev-harness ksm 1',
+        ...dead,
+        bootId: 'b',
+        before: { ...BEFORE, run: '0; x' },
+        during: DURING,
+      }),
+    ],
+    ['null', 'null'],
+  ])('is left alone where the record is none: %s', async (_, text) => {
+    await mkdir(path.join(folder, 'leases'));
+    await writeFile(path.join(folder, 'leases/sevh-dead-ksm'), text);
+    expect(await reaped(DURING)).toEqual({ row: undefined, written: [], left: ['sevh-dead-ksm'] });
+  });
+
+  it('is left alone where the record bears the name of another run', async () => {
+    await record({ runId: 'elsewhere' });
+    expect(await reaped(DURING)).toMatchObject({ row: undefined, written: [] });
   });
 });

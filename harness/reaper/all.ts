@@ -2,7 +2,7 @@ import { ownerState } from '../guest/ownership.ts';
 import type { Host } from '../host/host.ts';
 import { leaseFileOf } from '../host/leases/hold.ts';
 import { type FoundLease, judgeLease, parseLease } from '../host/leases/record.ts';
-import { listLeftovers, reapLeftovers } from './leftovers.ts';
+import { type Leftover, listLeftovers, reapLeftovers } from './leftovers.ts';
 import { type ReapOptions, type ReapRow, reap, reapLease } from './reap.ts';
 
 /** Removes all that dead runs left on a host: domains, then storage pools and files, then the lease. */
@@ -11,12 +11,15 @@ export async function reapAll(host: Host, options: ReapOptions): Promise<ReapRow
   const file = await leaseFileOf(host);
   if (file === undefined) return domains;
   // Listed before the lease is looked at: whatever was made until then, its run had the lease, and has it still if it lives.
-  const leftovers = await listLeftovers(host);
+  const leftovers = await listLeftovers(host, options.images);
   const holder = holderOf(await file.look());
   const kept = new Set(domains.filter((row) => row.action === 'kept').map((row) => row.runId));
-  const whyKept = (runId: string): string | undefined => {
+  const whyKept = ({ runId, owner, isOfWholeHost }: Leftover): string | undefined => {
     const isHolder = holder?.runId === runId;
-    if (kept.has(runId) || (isHolder && holder.state === 'alive')) return 'its run is alive, or may be';
+    const isAlive = owner !== undefined && ownerState(owner) === 'alive';
+    if (isAlive || kept.has(runId) || (isHolder && holder.state === 'alive')) return 'its run is alive, or may be';
+    if (isOfWholeHost && holder !== undefined && !isHolder)
+      return `run ${holder.runId ?? 'of somebody'} has the host, and may rely on it as it is`;
     if (options.runId !== undefined) return runId === options.runId ? undefined : `it belongs to run ${runId}`;
     if (isHolder) return 'its run has the host';
     if (holder?.state === 'unknown') return `somebody has the host, and ${file.path} does not say who`;

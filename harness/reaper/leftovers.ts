@@ -1,16 +1,25 @@
+import path from 'node:path';
 import { errorText } from '../../core/errors.ts';
-import { isOurName, runIdOfName } from '../guest/ownership.ts';
+import { isOurName, type Owner, runIdOfName } from '../guest/ownership.ts';
+import { IMAGES_THERE } from '../host/deliver.ts';
 import type { Host } from '../host/host.ts';
+import { listKsmRecords, restoreFromRecord } from '../host/ksm-record.ts';
 import { sessionFolders } from '../host/session-folders.ts';
+import { folderNames, shellQuoted } from '../host/shell-commands.ts';
 import { isNoSupport, isRemoteError, type LibvirtConnection } from '../libvirt/index.ts';
 import type { NonnullStoragePool } from '../libvirt/protocol/libvirt.gen.ts';
 import type { ReapRow } from './reap.ts';
 
-/** A storage pool or file on a host that bears a run's name and says no more: whose it is, the host's lease must tell. */
+/** What a run has made or changed on a host beside its domains: whether it still needs it, the host's lease must tell. */
 export interface Leftover {
   readonly name: string;
   readonly runId: string;
-  remove(): Promise<void>;
+  /** Where it says so itself. */
+  readonly owner?: Owner;
+  /** A setting of the whole host: another run that has the host may rely on it. */
+  readonly isOfWholeHost?: true;
+  /** Returns what was done where that is not plain. */
+  remove(): Promise<string | undefined>;
 }
 
 /** virConnectListAllStoragePoolsFlags. */
@@ -19,27 +28,28 @@ const SYSTEM_FOLDERS = ['/var/lib/libvirt/qemu', '/var/lib/libvirt/qemu/nvram'];
 /** What QEMU wrote of its memory, and the variables of a guest firmware. */
 const FILE_OF_OURS = /\.(?:monitor|core)$|_VARS(?:_4M)?\.(?:fd|qcow2)$/;
 
-/** Storage pools and files with the name of a run, alive or dead. */
-export async function listLeftovers(host: Host): Promise<Leftover[]> {
-  return [...(await pools(host.connection)), ...(await files(host))];
+/** Storage pools and files with the name of a run, alive or dead, and settings that it has written down. */
+export async function listLeftovers(host: Host, images?: string): Promise<Leftover[]> {
+  const lists = [pools(host.connection), files(host), imageFiles(host, images), settings(host)];
+  return (await Promise.all(lists)).flat();
 }
 
 /** Removes those of runs that `whyKept` knows no reason to keep. */
 export async function reapLeftovers(
   leftovers: readonly Leftover[],
-  options: { readonly dryRun: boolean; readonly whyKept: (runId: string) => string | undefined },
+  options: { readonly dryRun: boolean; readonly whyKept: (leftover: Leftover) => string | undefined },
 ): Promise<ReapRow[]> {
   const rows: ReapRow[] = [];
   for (const leftover of leftovers) {
     const { name, runId } = leftover;
     const row = (action: ReapRow['action'], because: string) => rows.push({ name, runId, action, because });
-    const kept = options.whyKept(runId);
+    const kept = options.whyKept(leftover);
     const because = `run ${runId} no longer has the host`;
     if (kept !== undefined) row('kept', kept);
     else if (options.dryRun) row('would-remove', because);
     else
       await leftover.remove().then(
-        () => row('removed', because),
+        (words) => row('removed', words === undefined ? because : `${because}: ${words}`),
         (error: unknown) => row('failed', errorText(error)),
       );
   }
@@ -64,7 +74,11 @@ async function pools(connection: LibvirtConnection): Promise<Leftover[]> {
 }
 
 /** With the volumes in it; of a pool that was never built there is no folder to delete. */
-async function removePool(connection: LibvirtConnection, pool: NonnullStoragePool, isActive: boolean): Promise<void> {
+async function removePool(
+  connection: LibvirtConnection,
+  pool: NonnullStoragePool,
+  isActive: boolean,
+): Promise<undefined> {
   if (isActive) {
     await connection.call('storagePoolRefresh', { pool, flags: 0 });
     const { vols } = await connection.call('storagePoolListAllVolumes', { pool, needResults: 1, flags: 0 });
@@ -96,7 +110,29 @@ async function files(host: Host): Promise<Leftover[]> {
   });
 }
 
-async function removeFile({ shell }: Host, file: string): Promise<void> {
+/** Copies of a guest image that are one run's own, in the folder of images on the host. */
+async function imageFiles(host: Host, images: string | undefined): Promise<Leftover[]> {
+  const folder = images !== undefined && host.shell.where === 'local' ? shellQuoted(images) : IMAGES_THERE;
+  const script = `for f in ${folder}/*/sevh-*; do if [ -f "$f" ]; then printf '%s\\n' "$f"; fi; done`;
+  const reading = await host.shell.run(['sh', '-c', script]);
+  const paths = reading.outcome === 'read' ? folderNames(reading.bytes) : [];
+  return paths.flatMap((file) => {
+    const runId = runIdOfName(path.posix.basename(file));
+    return runId === undefined ? [] : [{ name: file, runId, remove: () => removeFile(host, file) }];
+  });
+}
+
+async function settings(host: Host): Promise<Leftover[]> {
+  return (await listKsmRecords(host)).map(({ path: file, record }) => ({
+    name: `kernel samepage merging (${file})`,
+    runId: record.owner.runId,
+    owner: record.owner,
+    isOfWholeHost: true,
+    remove: () => restoreFromRecord(host, record),
+  }));
+}
+
+async function removeFile({ shell }: Host, file: string): Promise<undefined> {
   const removed = await shell.run(['rm', '-f', '--', file]);
   if (removed.outcome !== 'read')
     throw new Error(removed.outcome === 'absent' ? 'the host has no rm' : removed.because);

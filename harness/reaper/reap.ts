@@ -7,9 +7,9 @@ import type { LeaseFile } from '../host/leases/file.ts';
 import { judgeLease, parseLease } from '../host/leases/record.ts';
 import { type Domain, isNoDomain } from '../libvirt/index.ts';
 
-/** What was done about one domain that carries our name, or about the host's lease. */
+/** What was done about one thing that a run left, or about the host's lease. */
 export interface ReapRow {
-  /** Name of the domain, or path of the lease file. */
+  /** Name of the domain, path of the file, or what was changed. */
   readonly name: string;
   readonly runId: string | undefined;
   readonly action: 'removed' | 'would-remove' | 'kept' | 'failed';
@@ -20,6 +20,8 @@ export interface ReapOptions {
   /** Only this run; its owner may then have run on another machine. */
   readonly runId?: string;
   readonly dryRun: boolean;
+  /** Folder of guest images on this machine, where it is not the usual one. */
+  readonly images?: string;
 }
 
 /** A domain that is being started is listed and cannot be destroyed yet; starting takes a second or two. */

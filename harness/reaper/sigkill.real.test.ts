@@ -1,4 +1,4 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { access, constants, readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -84,6 +84,54 @@ describe('a run that is killed, and then reap', () => {
   it('often left something to remove', () => {
     // A lease and a storage pool nearly each time, and guests.
     expect(removed).toBeGreaterThan(15);
+  });
+});
+
+const KSM = '/sys/kernel/mm/ksm';
+const ksmNow = () =>
+  Promise.all(
+    ['run', 'pages_to_scan', 'sleep_millisecs'].map(async (name) =>
+      (await readFile(path.join(KSM, name), 'utf8')).trim(),
+    ),
+  );
+/** Of a kernel with samepage merging, off, which this user may switch on. */
+const mayMerge = await access(path.join(KSM, 'run'), constants.W_OK)
+  .then(ksmNow)
+  .then(
+    ([run]) => run === '0',
+    () => false,
+  );
+
+describe.skipIf(!mayMerge)('kernel samepage merging that a killed run had switched on', () => {
+  const start = () => {
+    const report = path.join(program.folder, 'report');
+    const words = ['scenario', '--host', uri, '--report', report, '--json', '--allow-destructive'];
+    return program.start(words, { SEVH_TEST_KSM: '1' });
+  };
+  const untilOn = async (run: ReturnType<typeof start>) => {
+    for await (const line of createInterface({ input: run.stdout })) if (line.includes('"title":"make disks"')) return;
+  };
+
+  it('is put back by reap, and by a run that is interrupted itself', async () => {
+    const before = await ksmNow();
+    const killed = start();
+    await untilOn(killed);
+    expect((await ksmNow())[0]).toBe('1');
+    killed.kill('SIGKILL');
+    await killed;
+    expect((await ksmNow())[0]).toBe('1');
+    const reap = await program.start(['reap', '--host', uri]);
+    expect(reap.stderr).toMatch(/^removed +kernel samepage merging .* no longer has the host: put back to run=0, /m);
+    expect(await ksmNow()).toEqual(before);
+    expect(await readdir(program.leases)).toEqual([]);
+
+    const interrupted = start();
+    await untilOn(interrupted);
+    interrupted.stdout.resume();
+    interrupted.kill('SIGINT');
+    await interrupted;
+    expect(await ksmNow()).toEqual(before);
+    expect(await readdir(program.leases)).toEqual([]);
   });
 });
 

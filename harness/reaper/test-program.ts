@@ -8,19 +8,24 @@ const root = path.resolve(import.meta.dirname, '../..');
 /**
  * Guests without encryption, which any host with QEMU can run: with disks beside them. Two start, one is killed, one more starts, both are stopped.
  * With `SEVH_TEST_HOLD=1` it waits before the end, until it is interrupted or its third guest is gone; with
- * `SEVH_TEST_KERNEL` its guests boot that file.
+ * `SEVH_TEST_KERNEL` its guests boot that file; with `SEVH_TEST_KSM=1` it first switches kernel samepage merging on.
  */
 const PLAIN_GUESTS = `
-import { DiskImages, GuestLauncher, scenario } from '../harness/test.js';
+import { borrowKsm, DiskImages, GuestLauncher, hurryKsm, scenario } from '../harness/test.js';
 scenario(
   {
     id: 'plain-guests', title: 'Guests without encryption come and go', source: ['test'], needs: [],
     maturity: 'experimental', checks: { comes: { title: 'guests start' }, goes: { title: 'guests end' } },
   },
   async (context) => {
-    const { step, check, signal } = context;
+    const { host, step, check, signal } = context;
     const launcher = new GuestLauncher(context);
-    const { SEVH_TEST_KERNEL: kernel, SEVH_TEST_HOLD: hold } = process.env;
+    const { SEVH_TEST_KERNEL: kernel, SEVH_TEST_HOLD: hold, SEVH_TEST_KSM: ksm } = process.env;
+    if (ksm === '1') {
+      const found = await borrowKsm(context);
+      if ('outOfReach' in found) throw new Error(found.outOfReach);
+      await step('merge pages', () => hurryKsm(host, found));
+    }
     const boot = kernel === undefined ? {} : { boot: { kernel, cmdline: '' } };
     const start = (role, isPaused) =>
       step('start ' + role, () => launcher.launchOrFail('plain', role, { memoryMiB: 64, isPaused, ...boot }));

@@ -28,10 +28,15 @@ export interface TakeLeaseOptions {
   readonly onLost?: (words: string) => void;
 }
 
-const FOLDER = '/tmp/sev-harness-leases';
+const DEFAULT_FOLDER = '/tmp/sev-harness-leases';
 const NAME = 'host.lease';
 const POLL_MS = 1000;
 const RENEW_MS = (LEASE_EXPIRES_S * 1000) / 6;
+
+/** Where leases lie, and what runs write down beside them. */
+export function leaseFolder(): string {
+  return process.env.SEV_HARNESS_LEASES || DEFAULT_FOLDER;
+}
 
 /**
  * The lease file of a host, on the host itself where its shell leads there. Over TCP and TLS it lies on this machine, and
@@ -39,7 +44,7 @@ const RENEW_MS = (LEASE_EXPIRES_S * 1000) / 6;
  */
 export async function leaseFileOf(host: Host): Promise<LeaseFile | undefined> {
   if (host.kind === 'emulated') return undefined;
-  const folder = process.env.SEV_HARNESS_LEASES || FOLDER;
+  const folder = leaseFolder();
   if (host.shell.where !== 'none') return leaseFile(host.shell, folder, NAME);
   const name = (await host.connection.hostname()).replace(/[^A-Za-z0-9.-]+/g, '-').slice(0, 64);
   return leaseFile(localShell, folder, `far-${name}.lease`);

@@ -34,19 +34,27 @@ export function parseLease(text: string): Lease | undefined {
     return undefined;
   }
   if (typeof json !== 'object' || json === null) return undefined;
-  const { runId, machine, place, pid, startTicks, user, sinceMs, host } = json as Record<string, unknown>;
+  const { user, sinceMs, host } = json as Record<string, unknown>;
+  const owner = parseOwner(json);
   const isWhole =
-    [runId, machine, place, startTicks, user, host].every((value) => typeof value === 'string') &&
-    Number.isSafeInteger(pid) &&
+    [user, host].every((value) => typeof value === 'string') &&
     Number.isSafeInteger(sinceMs) &&
     Math.abs(Number(sinceMs)) <= LAST_DATE_MS;
-  if (!isWhole) return undefined;
+  if (owner === undefined || !isWhole) return undefined;
   return {
-    owner: { runId, machine, place, pid, startTicks } as Owner,
+    owner,
     user: String(user),
     sinceMs: Number(sinceMs),
     host: String(host),
   };
+}
+
+/** The owner that a parsed file names among other things; undefined when it names none. */
+export function parseOwner(json: object): Owner | undefined {
+  const { runId, machine, place, pid, startTicks } = json as Record<string, unknown>;
+  const isWhole =
+    [runId, machine, place, startTicks].every((value) => typeof value === 'string') && Number.isSafeInteger(pid);
+  return isWhole ? ({ runId, machine, place, pid, startTicks } as Owner) : undefined;
 }
 
 const LAST_DATE_MS = 8.64e15;
