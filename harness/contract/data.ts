@@ -44,6 +44,29 @@ export function describeData(host: () => ContractHost): void {
       }
     });
 
+    it('takes and keeps memory tunables for its next start, where the daemon has cgroups', async () => {
+      const domain = await host().define();
+      const dom = { name: domain.name, uuid: domain.uuid, id: -1 };
+      const tune = (field: string, value: bigint) => {
+        const args = { dom, params: [{ field, type: 'ullong' as const, value }], flags: 0 };
+        return host().connection.call('domainSetMemoryParameters', args);
+      };
+      expect(await refusalOf(tune('sevh_no_such', 1n))).toEqual([
+        ...[74, 0],
+        "argument unsupported: parameter 'sevh_no_such' not supported",
+      ]);
+      if (host().target.hasMemoryTuning) {
+        await tune('hard_limit', 300_000n);
+        expect(await domain.memoryParameters()).toMatchObject({ hard_limit: 300_000n });
+        expect(await domain.xml()).toContain("<hard_limit unit='KiB'>300000</hard_limit>");
+      } else {
+        expect(await refusalOf(tune('hard_limit', 300_000n))).toEqual([
+          ...[84, 10],
+          'Operation not supported: Memory tuning is not available in session mode',
+        ]);
+      }
+    });
+
     it('says how much memory and how many processors it has', async () => {
       const domain = await host().define();
       await domain.start({ paused: true });

@@ -147,6 +147,20 @@ describe('stock virsh on the emulated host', () => {
     expect(await printed('vcpucount', '--live', name)).toBe('1');
   });
 
+  it('limits memory: memtune', async () => {
+    const name = await defineGuest();
+    await printed('start', name);
+    await printed('memtune', name, '--hard-limit', '900000', '--soft-limit', '500M');
+    expect(await printed('memtune', name)).toMatch(
+      /^hard_limit +: 900000\nsoft_limit +: 512000\nswap_hard_limit: unlimited$/,
+    );
+    expect(await printed('memtune', name, '--config')).toMatch(/^hard_limit +: unlimited\n/);
+    const refused = await virsh('memtune', name, '--swap-hard-limit', '800000');
+    expect(refused.stderr).toContain('memory hard_limit tunable value must be lower than or equal to swap_hard_limit');
+    await printed('memtune', name, '--hard-limit', '-1', '--live');
+    expect(await printed('memtune', name)).toMatch(/^hard_limit +: unlimited\n/);
+  });
+
   it('speaks to QEMU: query-status, query-sev, query-sev-capabilities', async () => {
     const name = await defineGuest();
     await printed('start', name);

@@ -23,6 +23,7 @@ const CODES = {
   NO_DOMAIN_SNAPSHOT: [72, 'Domain snapshot not found: %s'],
   ARGUMENT_UNSUPPORTED: [74, 'argument unsupported: %s'],
   OPERATION_UNSUPPORTED: [84, 'Operation not supported: %s'],
+  OVERFLOW: [82, 'numerical overflow: %s'],
   AGENT_UNRESPONSIVE: [86, 'Guest agent is not responding: %s'],
   DEVICE_MISSING: [99, 'device not found: %s'],
   MIGRATE_UNSAFE: [81, 'Unsafe migration: %s'],
@@ -91,14 +92,14 @@ export function systemRefusal(errno: number, errorDomain: ErrorDomain, what: str
 
 /** `virCheckFlags`: the driver's function knows none of these bits. */
 export function unsupportedFlags(flags: number, driverFunction: string): SevHarnessError {
-  return fromFields({
-    code: 8,
-    domain: ERROR_DOMAINS.QEMU,
-    message: `unsupported flags (0x${flags.toString(16)}) in function ${driverFunction}`,
-    str1: driverFunction,
-    str2: 'flags',
-    int1: 0,
-  });
+  const text = `unsupported flags (0x${flags.toString(16)}) in function ${driverFunction}`;
+  return invalidArgument('QEMU', text, driverFunction, 'flags');
+}
+
+/** `virReportInvalidArg`: an argument of a function, in words of its own. */
+export function invalidArgument(errorDomain: ErrorDomain, message: string, of: string, argument: string) {
+  const [code] = CODES.INVALID_ARG;
+  return fromFields({ code, domain: ERROR_DOMAINS[errorDomain], message, str1: of, str2: argument, int1: 0 });
 }
 
 export function refusalFields(error: unknown): RefusalFields | undefined {

@@ -1,6 +1,8 @@
 import { limitedMemory, memoryUse } from '../faults/memory-limits.ts';
 import type { LiveDomain } from './domain.ts';
+import { UNLIMITED_KIB } from './domain-xml/values.ts';
 import type { Machine } from './machine.ts';
+import { memoryLimit } from './memory-tuning.ts';
 
 /** What the host keeps for itself. */
 const HOST_USED_KIB = 4_000_000;
@@ -43,8 +45,10 @@ function cgroupFile(machine: Machine, live: LiveDomain, file: string): string | 
   switch (file) {
     case 'max':
       return `${bytesOrMax(limitedMemory(machine, live.definition).limits.cgroupKiB)}\n`;
-    case 'high':
-      return 'max\n';
+    case 'high': {
+      const softKiB = memoryLimit(live.definition, 'soft_limit');
+      return `${softKiB < UNLIMITED_KIB ? softKiB * 1024n : 'max'}\n`;
+    }
     case 'current':
       return `${memoryUse(machine, live.definition).residentKiB * 1024}\n`;
     default:
@@ -60,7 +64,8 @@ function processFile(machine: Machine, live: LiveDomain, file: string | undefine
     case 'cgroup':
       return `0::${cgroup}/emulator\n`;
     case 'limits': {
-      const { lockKiB } = limitedMemory(machine, live.definition).limits;
+      // Set when the process started, whatever became of the hard limit.
+      const { lockKiB } = limitedMemory(machine, live.qemu.definition).limits;
       const limit = (Number.isFinite(lockKiB) ? String(lockKiB * 1024) : 'unlimited').padEnd(20);
       return `Limit                     Soft Limit           Hard Limit           Units     \nMax locked memory         ${limit} ${limit} bytes     \n`;
     }

@@ -5,14 +5,11 @@ import type { Domain, LiveDomain } from '../../state/domain.ts';
 import { deviceElements } from '../../state/domain-xml/devices.ts';
 import { requireActive } from '../../state/lifecycle.ts';
 import type { Machine } from '../../state/machine.ts';
-import { child, text } from '../../state/xml/tree.ts';
 import type { RemoteHandlers } from '../dispatch.ts';
 import { checkFlags } from './domain-define.ts';
 import { cpuTimeNs } from './domain-info.ts';
 import { modificationImpact } from './domain-lookup.ts';
 
-/** VIR_DOMAIN_MEMORY_PARAM_UNLIMITED */
-const UNLIMITED_KIB = 9007199254740991n;
 /** VIR_DOMAIN_MEMORY_STAT_* */
 const MEMORY_STAT = { actual: 6, rss: 7, lastUpdate: 9 } as const;
 /** VIR_DOMAIN_STATS_* */
@@ -30,17 +27,6 @@ export const domainStatsHandlers: RemoteHandlers = {
       { tag: MEMORY_STAT.rss, val: BigInt(rssKiB(machine, live)) },
     ];
     return { stats: stats.slice(0, maxStats) };
-  },
-  domainGetMemoryParameters: ({ dom, nparams, flags }, { machine }) => {
-    checkFlags(flags, 7, 'qemuDomainGetMemoryParameters');
-    const domain = machine.domains.resolve(dom);
-    modificationImpact(domain, flags);
-    const names = ['hard_limit', 'soft_limit', 'swap_hard_limit'];
-    if (nparams === 0) return { params: [], nparams: names.length };
-    const params: TypedParam[] = names
-      .slice(0, Math.max(0, nparams))
-      .map((field) => ({ field, type: 'ullong', value: memtune(domain, field) }));
-    return { params, nparams: params.length };
   },
   domainSetMemoryFlags: ({ dom, memory, flags }, { machine }) => {
     checkFlags(flags, 7, 'qemuDomainSetMemoryFlags');
@@ -83,12 +69,6 @@ function rssKiB(machine: Machine, { definition }: LiveDomain): number {
 
 function hasDisk(domain: Domain, path: string): boolean {
   return (domain.current?.disks ?? []).some((disk) => disk.target === path || (path !== '' && disk.source === path));
-}
-
-function memtune(domain: Domain, field: string): bigint {
-  const tree = domain.current?.tree;
-  const value = tree && text(child(child(tree, 'memtune'), field));
-  return value && /^\d+$/.test(value) ? BigInt(value) : UNLIMITED_KIB;
 }
 
 function isSelected(domain: Domain, flags: number): boolean {

@@ -9,6 +9,7 @@ import { domainPowerHandlers } from './domain-power.ts';
 import { domainSaveHandlers } from './domain-save.ts';
 import { domainSecurityHandlers } from './domain-security.ts';
 import { domainStatsHandlers } from './domain-stats.ts';
+import { domainTuningHandlers } from './domain-tuning.ts';
 import { eventHandlers, monitorEventHandlers } from './events.ts';
 import { monitorHandlers } from './monitor.ts';
 import { nodeHandlers } from './node.ts';
@@ -29,6 +30,7 @@ export const remoteHandlers: RemoteHandlers = {
   ...domainMemoryHandlers,
   ...domainSecurityHandlers,
   ...domainStatsHandlers,
+  ...domainTuningHandlers,
   ...domainDeviceHandlers,
   ...snapshotHandlers,
   ...storageHandlers,

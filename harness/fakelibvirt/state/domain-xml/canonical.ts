@@ -3,7 +3,7 @@ import { canonicalDevices } from './canonical-devices.ts';
 import type { DomainDefinition } from './definition.ts';
 import { launchSecurityElement } from './launch-security.ts';
 import { GUEST_ARCHITECTURE } from './machines.ts';
-import { parseMemoryKiB } from './values.ts';
+import { parseLimitKiB } from './values.ts';
 
 type Facts = Omit<DomainDefinition, 'tree' | 'nvramPath'>;
 
@@ -71,7 +71,8 @@ const OS_ORDER = [
  * iothread ids, and the device details that canonical-devices.ts names.
  */
 export function canonicalDomain(root: XmlElement, facts: Facts): XmlElement {
-  const made = new Map<string, XmlElement>();
+  /** Undefined for what is not printed, although it was given. */
+  const made = new Map<string, XmlElement | undefined>();
   const leaf = (name: string, content: string | number, attributes: Record<string, string | undefined> = {}) =>
     made.set(name, element(name, attributes, [String(content)]));
   leaf('name', facts.name);
@@ -85,7 +86,8 @@ export function canonicalDomain(root: XmlElement, facts: Facts): XmlElement {
     current: facts.vcpus === facts.maxVcpus ? undefined : String(facts.vcpus),
   });
   const memtune = child(root, 'memtune');
-  if (memtune) made.set('memtune', canonicalMemtune(memtune));
+  const limits = canonicalLimits(memtune);
+  made.set('memtune', limits.length > 0 ? element('memtune', {}, limits) : undefined);
   made.set('os', canonicalOs(root, facts));
   made.set('cpu', canonicalCpu(root));
   made.set('clock', withDefaultAttribute(child(root, 'clock') ?? element('clock'), 'offset', 'utc'));
@@ -98,8 +100,7 @@ export function canonicalDomain(root: XmlElement, facts: Facts): XmlElement {
 
   const given = elements(root);
   const children = ORDER.flatMap((name) => {
-    const one = made.get(name);
-    if (one) return [one];
+    if (made.has(name)) return made.get(name) ?? [];
     const all = given.filter((candidate) => candidate.name === name);
     return name === 'sysinfo' || name === 'seclabel' ? all : all.slice(0, 1);
   });
@@ -112,13 +113,12 @@ export function canonicalDomain(root: XmlElement, facts: Facts): XmlElement {
   };
 }
 
-/** Limits in KiB; an unlimited one is not printed. */
-function canonicalMemtune(memtune: XmlElement): XmlElement {
-  const limits = elements(memtune).map((limit) => {
-    const kiB = parseMemoryKiB(limit, `./memtune/${limit.name}[1]`);
-    return element(limit.name, { unit: 'KiB' }, [String(kiB)]);
+/** Limits in KiB, in libvirt's order; an unlimited one is not printed. */
+function canonicalLimits(memtune: XmlElement | undefined): XmlElement[] {
+  return ['hard_limit', 'soft_limit', 'min_guarantee', 'swap_hard_limit'].flatMap((name) => {
+    const kiB = parseLimitKiB(child(memtune, name));
+    return kiB === undefined ? [] : [element(name, { unit: 'KiB' }, [String(kiB)])];
   });
-  return element('memtune', {}, limits);
 }
 
 function canonicalOs(root: XmlElement, facts: Facts): XmlElement {

@@ -7,7 +7,7 @@ import { type Disk, parseDisks, parseInterfaces, parseRngs } from './devices.ts'
 import { type LaunchSecurity, parseLaunchSecurity } from './launch-security.ts';
 import { canonicalMachine, EMULATOR, GUEST_ARCHITECTURE } from './machines.ts';
 import { validateDefinition } from './validate.ts';
-import { parseMemoryKiB, parseUint } from './values.ts';
+import { parseLimitKiB, parseMemoryKiB, parseUint } from './values.ts';
 
 export type VirtType = 'kvm' | 'qemu';
 export type PowerAction =
@@ -101,7 +101,7 @@ export function readDefinition(root: XmlElement, profile: Profile, newUuid: () =
     loader: parseLoader(root),
     kernelPath: text(find(root, 'os', 'kernel')) || undefined,
     isLocked: find(root, 'memoryBacking', 'locked') !== undefined,
-    hardLimitKiB: parseMemoryKiB(find(root, 'memtune', 'hard_limit'), './memtune/hard_limit[1]'),
+    hardLimitKiB: parseLimitKiB(find(root, 'memtune', 'hard_limit')),
     usesHugepages: find(root, 'memoryBacking', 'hugepages') !== undefined,
     disks,
     launchSecurity,

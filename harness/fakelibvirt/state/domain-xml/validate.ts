@@ -1,7 +1,7 @@
 import type { Profile } from '../../profiles/profile.ts';
 import { isAtLeast } from '../../profiles/profile.ts';
 import { refusal, systemRefusal } from '../../refusal.ts';
-import { attribute, child, elements } from '../xml/tree.ts';
+import { attribute, child, elements, find } from '../xml/tree.ts';
 import type { DomainDefinition } from './definition.ts';
 import { isVirtio, parseDisk } from './devices.ts';
 import { EMULATOR, isQ35, isSupportedMachine, maxCpus } from './machines.ts';
@@ -32,6 +32,8 @@ export function validateDefinition(
   if (!isSupportedMachine(machine, profile.qemu)) {
     throw unsupported(`Emulator '${emulator}' does not support machine type '${machine}'`);
   }
+  if (find(definition.tree, 'memtune', 'min_guarantee'))
+    throw unsupported("Parameter 'min_guarantee' not supported by QEMU.");
   validateFirmware(definition, profile);
   validateLifecycle(definition);
   if (definition.maxVcpus > maxCpus(machine, profile.qemu)) {

@@ -2,6 +2,8 @@ import { refusal } from '../../refusal.ts';
 import { attribute, text, type XmlElement } from '../xml/tree.ts';
 
 const UINT_MAX = 0xffffffff;
+/** VIR_DOMAIN_MEMORY_PARAM_UNLIMITED: what a limit is that is none, and the most that memory may have. */
+export const UNLIMITED_KIB = 9007199254740991n;
 
 /** `virStrToLong_uip`: white space may come before, nothing after; undefined when it is no unsigned int. */
 export function parseUint(source: string, base: 10 | 16): number | undefined {
@@ -42,9 +44,14 @@ export function parseMemoryKiB(element: XmlElement | undefined, xpath: string): 
   const unitBytes = Object.hasOwn(UNIT_BYTES, unit.toLowerCase()) ? UNIT_BYTES[unit.toLowerCase()] : undefined;
   if (unitBytes === undefined) throw refusal('INVALID_ARG', 'NONE', `unknown suffix '${unit}'`);
   const kiB = (BigInt(digits) * unitBytes + 1023n) / 1024n;
-  if (kiB > BigInt(Number.MAX_SAFE_INTEGER))
-    throw refusal('XML_ERROR', 'XML', `Invalid value '${source}' for element or attribute '${xpath}'`);
+  if (kiB > UNLIMITED_KIB) throw refusal('OVERFLOW', 'NONE', `value too large: ${digits}${unit}`);
   return Number(kiB);
+}
+
+/** A limit of `<memtune>` in KiB; undefined when there is none, in words or in numbers. */
+export function parseLimitKiB(element: XmlElement | undefined): number | undefined {
+  const kiB = parseMemoryKiB(element, `./memtune/${element?.name}[1]`);
+  return kiB === undefined || BigInt(kiB) >= UNLIMITED_KIB ? undefined : kiB;
 }
 
 /** `virXMLPropEnum`: refuses a value that is not listed; undefined when the attribute is absent. */
