@@ -212,15 +212,12 @@ async function checkFirmware(
 }
 
 /** One guest for each file that is changed: its own digest must verify, and the one with nothing changed must not. */
-async function checkBootFiles(
-  { host, facts, check, skipCheck, note }: ScenarioContext,
-  launcher: GuestLauncher,
-  platform: Platform,
-): Promise<void> {
+async function checkBootFiles(context: ScenarioContext, launcher: GuestLauncher, platform: Platform): Promise<void> {
+  const { host, facts, check, skipCheck, note } = context;
   const id = 'boot-files-measured';
   const firmware = await findMeasuredBootImage(host, facts);
   if ('because' in firmware) return skipCheck(id, firmware.because);
-  const files = await findBootFiles(host);
+  const files = await findBootFiles(context);
   if ('because' in files) return skipCheck(id, files.because);
   const [kernel = '', initrd = ''] = [files.kernels[0], files.initrds[0]];
   const first: DirectBoot = { kernel, initrd, cmdline: 'console=ttyS0' };

@@ -251,15 +251,12 @@ async function checkFirmwareAndReplay(
   for (const { guest } of [first, second]) await guest.stop();
 }
 
-async function checkKernel(
-  { host, facts, check, skipCheck, note }: ScenarioContext,
-  launcher: GuestLauncher,
-  platform: Platform,
-): Promise<void> {
+async function checkKernel(context: ScenarioContext, launcher: GuestLauncher, platform: Platform): Promise<void> {
+  const { host, facts, check, skipCheck, note } = context;
   const id = 'swapped-kernel-seen';
   const firmware = await findMeasuredBootImage(host, facts);
   if ('because' in firmware) return skipCheck(id, firmware.because);
-  const files = await findBootFiles(host);
+  const files = await findBootFiles(context);
   if ('because' in files) return skipCheck(id, files.because);
   const [kernel = '', other = kernel] = [files.kernels[0], files.kernels.at(-1)];
   const boot = { kernel, cmdline: 'console=ttyS0' };

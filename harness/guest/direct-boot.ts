@@ -27,13 +27,31 @@ export type BootBlob = 'kernel' | 'initrd' | 'cmdline';
 const BOOT_FOLDER = '/boot';
 const EMULATED_SUCCESS = 0;
 
-/** Kernels and initrds in the host's own /boot, by path, or why they cannot be told. */
-export async function findBootFiles(
-  host: Host,
-): Promise<
-  { readonly kernels: readonly string[]; readonly initrds: readonly string[] } | { readonly because: string }
-> {
-  const reading = await host.shell.listFolder(BOOT_FOLDER);
+export interface BootFiles {
+  readonly kernels: readonly string[];
+  readonly initrds: readonly string[];
+}
+
+/**
+ * Kernels and initrds that guests can boot, by path on the host: those of its own /boot. Where the user has named a kernel
+ * for a real host that one comes first, with the initrd of our image, and of /boot only what this user can read. Returns why
+ * there are none. Throws what `agentLaunch` throws.
+ */
+export async function findBootFiles(context: ImageContext): Promise<BootFiles | { readonly because: string }> {
+  const { host, settings } = context;
+  const inBoot = await listBootFolder(host);
+  if (host.kind === 'emulated' || settings.image?.kernel === undefined) return inBoot;
+  const { boot } = await agentLaunch(context);
+  const others = 'because' in inBoot ? { kernels: [], initrds: [] } : inBoot;
+  const readable = (paths: readonly string[]) => onlyReadable(host, paths);
+  return {
+    kernels: [boot?.kernel ?? '', ...(await readable(others.kernels))],
+    initrds: [boot?.initrd ?? '', ...(await readable(others.initrds))],
+  };
+}
+
+async function listBootFolder({ shell }: Pick<Host, 'shell'>): Promise<BootFiles | { readonly because: string }> {
+  const reading = await shell.listFolder(BOOT_FOLDER);
   if (reading.outcome !== 'read')
     return { because: reading.outcome === 'absent' ? `${BOOT_FOLDER} is absent` : reading.because };
   const named = (pattern: RegExp) =>
@@ -45,6 +63,11 @@ export async function findBootFiles(
   if (found.kernels.length === 0 || found.initrds.length === 0)
     return { because: `${BOOT_FOLDER} holds no kernel with an initrd` };
   return found;
+}
+
+async function onlyReadable({ shell }: Pick<Host, 'shell'>, paths: readonly string[]): Promise<string[]> {
+  const answers = await Promise.all(paths.map((file) => shell.run(['test', '-r', file])));
+  return paths.filter((_, index) => answers[index]?.outcome === 'read');
 }
 
 /**
@@ -72,7 +95,7 @@ async function digestOf(host: Host, path: string): Promise<Uint8Array> {
   if (reading.outcome === 'read') return reading.bytes;
   const why = reading.outcome === 'absent' ? 'it is not there' : reading.because;
   throw harnessError('BOOT_FILE_UNREADABLE', `cannot read ${path} of the host: ${why}`, {
-    hint: 'A measured boot can be verified only by who has its files: make it readable for the user of this run.',
+    hint: `A measured boot can be verified only by who has its files. Name a kernel that you can read with --kernel FILE, or make this one readable on the host: chmod a+r ${path}, and on Ubuntu for good: dpkg-statoverride --update --add root root 0644 ${path}.`,
   });
 }
 
@@ -145,7 +168,7 @@ export async function measurableLaunch(
   const { boot, ...rest } = await agentLaunch(context, request);
   const cmdline = boot?.cmdline ?? '';
   if (boot?.initrd !== undefined) return { ...rest, boot: { kernel: boot.kernel, initrd: boot.initrd, cmdline } };
-  const files = await findBootFiles(context.host);
+  const files = await findBootFiles(context);
   if ('because' in files) return files;
   return { ...rest, boot: { kernel: files.kernels[0] ?? '', initrd: files.initrds[0] ?? '', cmdline } };
 }
