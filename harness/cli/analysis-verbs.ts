@@ -1,7 +1,8 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 
 function bits(text: string): number {
-  if (!/^\d{1,2}$/.test(text) || Number(text) > 63) throw new InvalidArgumentError('Give a whole number from 0 to 63.');
+  if (!/^(?:\d{1,2}|0x[0-9a-f]{1,2})$/i.test(text) || Number(text) > 63)
+    throw new InvalidArgumentError('Give a whole number from 0 to 63.');
   return Number(text);
 }
 

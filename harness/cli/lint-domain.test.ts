@@ -62,6 +62,16 @@ describe('lint-domain', () => {
     expect(code).toBe(0);
   });
 
+  it('takes the values of the host in hexadecimal too', async () => {
+    const at = file('clean.xml', CLEAN);
+    expect((await lint(at, '--cbitpos', '0x2F', '--reduced-phys-bits', '0x1')).stdout).toContain(
+      'clean (profile modern',
+    );
+    const { stdout, code } = await lint(at, '--cbitpos', '0x33', '--reduced-phys-bits', '1');
+    expect(stdout).toContain("<cbitpos> is '47', but the host's is 51");
+    expect(code).toBe(1);
+  });
+
   it('ends with 1 for a broken rule, and shows place, change and sentence', async () => {
     const at = file('bad.xml', BAD);
     const { code, stdout } = await lint(at, ...VALUES, '--profile', 'train');
@@ -203,6 +213,8 @@ describe('bad input is one clear line and exit code 3', () => {
 
   it.each([
     [['--cbitpos', '64'], /0 to 63/],
+    [['--cbitpos', '0x40'], /0 to 63/],
+    [['--cbitpos', '2f'], /0 to 63/],
     [['--profile', 'stein'], /train, modern/],
   ])('%s', async (words, text) => {
     const result = await lint('x.xml', ...words);

@@ -23,9 +23,13 @@ virsh dumpxml guest1 | npm run --silent lint:domain -- -               standard 
   nova's for SEV or SEV-ES, SEV-SNP is known, a sufficient \`<hard_limit>\` counts as locked memory. \`--profile train\` is what the two
   documents ask, to the letter.
 - \`--fix\` makes the changes that are certain, in the file at once, and leaves every other byte as it is; with \`-\` and \`--domain\` the
-  mended XML goes to standard output. A domain of the host is never redefined. What only a person can decide stays a finding.
+  mended XML goes to standard output. A domain of the host is never redefined. What only a person can decide stays a finding:
+  so does a policy that forbids the host more than nova's.
 - \`--json\` prints \`{ "findings": [{ "rule", "severity", "location", "message", "source" }] }\`.
 - Exit codes: 0 clean or warnings only, 1 a rule is broken, 2 the host is not usable, 3 usage, or no XML of a domain.
+
+Numbers are read as libvirt reads them: \`<cbitpos>\` in decimal, \`<policy>\` in hexadecimal with or without \`0x\`, both without white
+space behind them. \`--cbitpos\` and \`--reduced-phys-bits\` take decimal numbers and, with \`0x\`, hexadecimal ones.
 
 Without the host's values, a \`cbitpos\` or \`reducedPhysBits\` that is merely different is not found. A domain without
 \`<launchSecurity>\` has no rules to keep, unless something in it asks for encryption: nova builds such domains silently when a host
@@ -46,7 +50,7 @@ ${ruleCatalogue
   .join('\n')}
 
 \`<kind>\` of the IOMMU rules is the device: \`disk\`, \`interface\`, \`controller-virtio-serial\`, \`controller-virtio-scsi\`, \`memballoon\`,
-\`rng\`, \`video\`, \`input\`, \`filesystem\`, \`sound\`, \`vsock\`. The kind of IMPLICIT-CONTROLLER is the controller's type. \`<type>\` of
+\`rng\`, \`crypto\`, \`video\`, \`input\`, \`filesystem\`, \`sound\`, \`vsock\`. The kind of IMPLICIT-CONTROLLER is the controller's type. \`<type>\` of
 HOSTDEV is the type of the \`<hostdev>\`, or \`interface\` for \`<interface type='hostdev'>\`.
 `;
 }

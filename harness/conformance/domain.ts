@@ -130,6 +130,7 @@ function virtioKind(element: XmlElement): string | undefined {
     case 'filesystem':
       // QEMU shares folders by virtio-9p or virtiofs, and nothing else.
       return name;
+    case 'crypto':
     case 'memballoon':
     case 'rng':
     case 'sound':

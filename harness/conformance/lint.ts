@@ -1,6 +1,6 @@
 import { harnessError } from '../errors.ts';
 import { ruleCatalogue } from './catalogue.ts';
-import { pathOf, viewDomain } from './domain.ts';
+import { attribute, pathOf, shown, viewDomain } from './domain.ts';
 import { type HostValues, type ProfileName, ruleId, type Severity, sourceOf } from './rule.ts';
 import { applyEdits, type TextEdit } from './xml-edit.ts';
 import { readXml, type XmlDocument } from './xml-reader.ts';
@@ -110,5 +110,12 @@ function readDomain(xml: string): XmlDocument {
     throw harnessError('DOMAIN_XML_OTHER_ROOT', `the root element is <${document.root.name}>, not <domain>`, {
       hint: 'Give the XML of one domain, as virsh dumpxml prints it.',
     });
+  const namespace = attribute(document.root, 'xmlns');
+  if (namespace !== undefined && namespace !== '')
+    throw harnessError(
+      'DOMAIN_XML_OTHER_ROOT',
+      `<domain> is of the namespace '${shown(namespace)}', in which libvirt finds nothing`,
+      { hint: 'Leave xmlns="…" out; namespaces with a prefix, such as xmlns:qemu, may stay.' },
+    );
   return document;
 }

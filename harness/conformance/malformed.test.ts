@@ -40,6 +40,8 @@ describe('what is no domain XML', () => {
     ['a comment that never ends', '<domain><!-- </domain>', 'DOMAIN_XML_MALFORMED', 'a comment is never closed'],
     ['a comment in a comment', '<domain><!-- -- --></domain>', 'DOMAIN_XML_MALFORMED', "holds '--'"],
     ['CDATA that never ends', '<domain><![CDATA[</domain>', 'DOMAIN_XML_MALFORMED', 'CDATA'],
+    ['the end of a CDATA section that never began', '<domain>a]]>b</domain>', 'DOMAIN_XML_MALFORMED', 'column 10'],
+    ['a namespace of its own', "<domain xmlns='urn:x'/>", 'DOMAIN_XML_OTHER_ROOT', 'urn:x'],
     ['a late declaration', "<domain><?xml version='1.0'?></domain>", 'DOMAIN_XML_MALFORMED', 'not at the start'],
     ['a bare ampersand', '<domain>a & b</domain>', 'DOMAIN_XML_MALFORMED', "bare '&'"],
     ['a forbidden character reference', '<domain>&#0;</domain>', 'DOMAIN_XML_MALFORMED', '&#0;'],
@@ -172,6 +174,31 @@ describe('--fix', () => {
     expect(xml).toContain(
       "    <controller type='scsi' index='0' model='virtio-scsi'>\n      <driver iommu='on'/>\n    </controller>\n  </devices>",
     );
+  });
+
+  it('keeps a comment that stands in a value', () => {
+    const before = CLEAN.replace('>47<', '>46<!-- why? --><').replace('0x0033', '<?keep?>0x0001');
+    const after = fixDomain(before, { profile: 'train', host: HOST }).xml;
+    expect(after).toBe(CLEAN.replace('>47<', '>47<!-- why? --><').replace('0x0033', '0x0033<?keep?>'));
+  });
+
+  it('leaves virtio models alone where the machine type becomes q35', () => {
+    const legacy = CLEAN.replace('pc-q35-7.2', 'pc-i440fx-7.2');
+    const after = fixDomain(legacy, { profile: 'modern', host: HOST });
+    expect([after.xml, after.findings]).toEqual([CLEAN.replace('pc-q35-7.2', 'q35'), []]);
+  });
+
+  it('makes virtio 1.0 of devices where PCI addresses keep the machine type', () => {
+    const address = "<address type='pci' slot='0x03'/>";
+    const addressed = CLEAN.replace('pc-q35-7.2', 'pc').replace(
+      "model='none'/>",
+      `model='virtio'>${address}</memballoon>`,
+    );
+    const { xml, findings } = fixDomain(addressed, { profile: 'modern', host: HOST });
+    expect(xml).toContain("<memballoon model='virtio-non-transitional'>");
+    expect(findings.map(({ rule, location }) => [rule, location])).toEqual([
+      ['MACHINE-NOT-Q35', '/domain/os/type at 8:5'],
+    ]);
   });
 
   it('writes in the quotes of the document', () => {

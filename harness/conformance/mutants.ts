@@ -37,7 +37,7 @@ export const enforcedMutants: readonly Mutant[] = [
     profile: 'modern',
     refusedAt: 'start',
     diagnoses: ['cbitpos-wrong'],
-    mutate: (_, security) => replaceNumber(security, 'cbitpos', (cbitpos) => cbitpos - 1),
+    mutate: (document, security) => replaceNumber(document, security, 'cbitpos', (cbitpos) => cbitpos - 1),
   },
   {
     id: 'zero-reduced-phys-bits-refused',
@@ -46,7 +46,7 @@ export const enforcedMutants: readonly Mutant[] = [
     profile: 'modern',
     refusedAt: 'start',
     diagnoses: ['reduced-phys-bits-wrong'],
-    mutate: (_, security) => replaceNumber(security, 'reducedPhysBits', () => 0),
+    mutate: (document, security) => replaceNumber(document, security, 'reducedPhysBits', () => 0),
   },
   {
     id: 'missing-policy-refused',
@@ -74,7 +74,7 @@ export const enforcedMutants: readonly Mutant[] = [
     refusedAt: 'start',
     diagnoses: ['es-not-available', 'no-such-pool', 'es-refused-while-snp-is-on'],
     isOutOfReach: (facts) => (capabilitiesOf(facts)['sev-es'].met ? 'the host has SEV-ES' : undefined),
-    mutate: (_, security) => withChild(security, 'policy', (policy) => setText(policy, '0x0037')),
+    mutate: (document, security) => withChild(security, 'policy', (policy) => setText(document, policy, '0x0037')),
   },
 ];
 
@@ -86,8 +86,13 @@ export function mutantXml(xml: string, { mutate }: Mutant): string | undefined {
   return edit === undefined ? undefined : applyEdits(xml, [edit]);
 }
 
-function replaceNumber(security: XmlElement, name: string, change: (value: number) => number): TextEdit | undefined {
-  return withChild(security, name, (element) => setText(element, String(change(Number(element.text)))));
+function replaceNumber(
+  document: XmlDocument,
+  security: XmlElement,
+  name: string,
+  change: (value: number) => number,
+): TextEdit | undefined {
+  return withChild(security, name, (element) => setText(document, element, String(change(Number(element.text)))));
 }
 
 function withChild(parent: XmlElement, name: string, edit: (element: XmlElement) => TextEdit): TextEdit | undefined {

@@ -39,11 +39,12 @@ export function removeAttribute(document: XmlDocument, element: XmlElement, name
   return [{ start, end: present.span.end, text: '' }];
 }
 
-/** Sets the text of an element that has no child elements. */
-export function setText(element: XmlElement, text: string): TextEdit {
-  if (!element.selfClosing) return { start: element.contentStart, end: element.contentEnd, text: escaped(text) };
-  const start = element.end - 2;
-  return { start, end: element.end, text: `>${escaped(text)}</${element.name}>` };
+/** Sets the text of an element that has no child elements; comments in it stay, behind the text. */
+export function setText({ source }: XmlDocument, element: XmlElement, text: string): TextEdit {
+  const { contentStart, contentEnd, end, name } = element;
+  if (element.selfClosing) return { start: end - 2, end, text: `>${escaped(text)}</${name}>` };
+  const kept = source.slice(contentStart, contentEnd).match(/<!--[\s\S]*?-->|<\?[\s\S]*?\?>/g) ?? [];
+  return { start: contentStart, end: contentEnd, text: escaped(text) + kept.join('') };
 }
 
 /** Removes an element, and its line when it stood alone there. */

@@ -144,6 +144,7 @@ class Reader {
     const end = next < 0 ? this.#source.length : next;
     const raw = this.#source.slice(at, end);
     const open = this.#stack.at(-1);
+    if (raw.includes(']]>')) throw this.#malformed("']]>' outside of a CDATA section", at + raw.indexOf(']]>'));
     if (open === undefined) {
       const stray = /[^ \t\r\n]/.exec(raw);
       if (stray !== null) throw this.#malformed('text outside of the root element', at + stray.index);

@@ -38,7 +38,7 @@ export const firmwareRules: readonly Rule[] = [
         suggestion: addressed ? "machine='q35', without the PCI addresses of the old machine type" : "machine='q35'",
         ...(addressed || type === undefined ? {} : { edits: [setAttribute(domain.document, type, 'machine', 'q35')] }),
       };
-      yield* transitionalDevices(domain);
+      yield* transitionalDevices(domain, addressed || type === undefined);
     },
   },
   {

@@ -2,10 +2,10 @@ import { attribute, child, childText, shown } from '../domain.ts';
 import type { HostValues, Problem, Rule, RuleContext } from '../rule.ts';
 import { SENTENCE } from '../sources.ts';
 import { appendChild, setAttribute, setText } from '../xml-edit.ts';
-import type { XmlElement } from '../xml-reader.ts';
 import { whatAsksForEncryption } from './encryption-intent.ts';
 import { isSev, isSnp } from './policy-value.ts';
 
+const MAX_NUMBER = 0xffffffff;
 const KNOWN_TYPES = ['sev', 'sev-snp'];
 
 export const launchSecurityRules: readonly Rule[] = [
@@ -110,36 +110,35 @@ function* missingHostValue({ domain, host }: RuleContext, name: HostElement): It
           edits: [
             empty === undefined
               ? appendChild(document, launchSecurity, [`<${name}>${value}</${name}>`])
-              : setText(empty, String(value)),
+              : setText(document, empty, String(value)),
           ],
         }),
   };
 }
 
 function* wrongHostValue({ domain, host }: RuleContext, name: HostElement): Iterable<Problem> {
-  const { launchSecurity } = domain;
+  const { launchSecurity, document } = domain;
   const element = child(launchSecurity, name);
   const given = childText(launchSecurity, name);
   if (element === undefined || given === undefined || !(isSev(domain) || isSnp(domain))) return;
-  const because = whatIsWrong(given, name, host?.[name]);
+  const because = whatIsWrong(element.text, name, host?.[name]);
   if (because === undefined) return;
+  const value = host?.[name];
   yield {
     at: element,
     message: `<${name}> is '${shown(given)}', ${because}`,
     suggestion:
-      host === undefined
-        ? `the value of the host's domain capabilities (give --host)`
-        : `<${name}>${host[name]}</${name}>`,
-    ...editTo(element, host?.[name]),
+      value === undefined ? `the value of the host's domain capabilities (give --host)` : `<${name}>${value}</${name}>`,
+    ...(value === undefined ? {} : { edits: [setText(document, element, String(value))] }),
   };
 }
 
-function editTo(element: XmlElement, value: number | undefined): Pick<Problem, 'edits'> {
-  return value === undefined ? {} : { edits: [setText(element, String(value))] };
-}
-
-function whatIsWrong(given: string, name: HostElement, expected: number | undefined): string | undefined {
+/** libvirt reads the number with strtoul: white space before it is skipped, behind it refused. */
+function whatIsWrong(text: string, name: HostElement, expected: number | undefined): string | undefined {
+  const given = text.trimStart();
+  if (/^\+?[0-9]{1,10}\s+$/.test(given)) return 'with white space behind it, which libvirt refuses';
   if (!/^\+?[0-9]{1,10}$/.test(given)) return 'which is not a whole number';
+  if (Number(given) > MAX_NUMBER) return 'which is more than 32 bits';
   if (expected !== undefined) return Number(given) === expected ? undefined : `but the host's is ${expected}`;
   // QEMU refuses 0 whatever the host (sev_kvm_init: "reduced_phys_bits check failed, it should be >=1").
   return name === 'reducedPhysBits' && Number(given) === 0 ? 'and QEMU refuses less than 1' : undefined;

@@ -4,8 +4,11 @@ import { SENTENCE } from '../sources.ts';
 import { setAttribute } from '../xml-edit.ts';
 import type { XmlElement } from '../xml-reader.ts';
 
-/** On a machine without PCIe, virtio devices are 0.9 unless their model says otherwise, and SEV needs 1.0. */
-export function* transitionalDevices(domain: DomainView): Iterable<Problem> {
+/**
+ * On a machine without PCIe, virtio devices are 0.9 unless their model says otherwise, and SEV needs 1.0. They are changed only
+ * where the machine type stays: on q35 they are right as they are.
+ */
+export function* transitionalDevices(domain: DomainView, machineStays: boolean): Iterable<Problem> {
   for (const device of domain.virtioDevices) {
     if (device.kind === 'video') {
       yield {
@@ -22,7 +25,9 @@ export function* transitionalDevices(domain: DomainView): Iterable<Problem> {
       at: device.element,
       message: `on machine type '${shown(domain.machine)}' this ${device.element.name} speaks virtio 0.9`,
       suggestion: `${place.attribute}='virtio-non-transitional' (libvirt 5.2.0 or later)`,
-      edits: [setAttribute(domain.document, place.element, place.attribute, 'virtio-non-transitional')],
+      ...(machineStays
+        ? { edits: [setAttribute(domain.document, place.element, place.attribute, 'virtio-non-transitional')] }
+        : {}),
       source: SENTENCE.virtio10,
     };
   }

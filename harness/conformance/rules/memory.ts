@@ -11,23 +11,19 @@ const VMCOREINFO: Quote = {
   text: 'bug 2117170: vmcoreinfo uses DMA, and the kernel of an SEV guest crashes',
 };
 
-/** libvirt's units (formatdomain, memory); `b` and `KB` and the like count in thousands. */
-const UNIT_BYTES: Readonly<Record<string, bigint>> = {
-  b: 1n,
-  bytes: 1n,
-  kb: 1000n,
-  k: 1n << 10n,
-  kib: 1n << 10n,
-  mb: 1000n ** 2n,
-  m: 1n << 20n,
-  mib: 1n << 20n,
-  gb: 1000n ** 3n,
-  g: 1n << 30n,
-  gib: 1n << 30n,
-  tb: 1000n ** 4n,
-  t: 1n << 40n,
-  tib: 1n << 40n,
-};
+/** libvirt's units (formatdomain, memory): `K` and `KiB` count in 1024, `KB` in 1000, in any case of letters. */
+const UNIT_BYTES: ReadonlyMap<string, bigint> = new Map([
+  ['b', 1n],
+  ['bytes', 1n],
+  ...['k', 'm', 'g', 't', 'p', 'e'].flatMap((letter, index): [string, bigint][] => {
+    const [binary, decimal] = [1024n ** BigInt(index + 1), 1000n ** BigInt(index + 1)];
+    return [
+      [letter, binary],
+      [`${letter}ib`, binary],
+      [`${letter}b`, decimal],
+    ];
+  }),
+]);
 
 export const memoryRules: readonly Rule[] = [
   {
@@ -105,7 +101,17 @@ function* judgeHardLimit(
   edits: NonNullable<Problem['edits']>,
 ): Iterable<Problem> {
   const [limitBytes, memoryBytes] = [bytesOf(limit), bytesOf(memory)];
-  if (limitBytes === undefined || memoryBytes === undefined || limitBytes >= memoryBytes + EXTRA_BYTES) return;
+  if (limitBytes === undefined || memoryBytes === undefined) {
+    yield {
+      at: limit,
+      message: `whether <hard_limit> holds the guest's memory cannot be told: <${limitBytes === undefined ? 'hard_limit' : 'memory'}> is no amount of memory that libvirt reads`,
+      suggestion: 'a number and one of its units, or <memoryBacking><locked/></memoryBacking>',
+      edits,
+      source: SENTENCE.hardLimit,
+    };
+    return;
+  }
+  if (limitBytes >= memoryBytes + EXTRA_BYTES) return;
   const isTooSmall = limitBytes <= memoryBytes;
   yield {
     at: limit,
@@ -120,9 +126,9 @@ function* judgeHardLimit(
 }
 
 function bytesOf(element: XmlElement | undefined): bigint | undefined {
-  if (element === undefined || !/^\s*[0-9]{1,19}\s*$/.test(element.text)) return undefined;
-  const unit = UNIT_BYTES[(attribute(element, 'unit') ?? 'KiB').toLowerCase()];
-  return unit === undefined ? undefined : BigInt(element.text.trim()) * unit;
+  if (element === undefined || !/^[0-9]{1,19}$/.test(element.text)) return undefined;
+  const unit = UNIT_BYTES.get((attribute(element, 'unit') ?? 'KiB').toLowerCase());
+  return unit === undefined ? undefined : BigInt(element.text) * unit;
 }
 
 function mib(bytes: bigint): string {

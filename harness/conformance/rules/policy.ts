@@ -3,7 +3,7 @@ import type { Problem, Rule } from '../rule.ts';
 import { SENTENCE } from '../sources.ts';
 import { appendChild, setText } from '../xml-edit.ts';
 import type { XmlElement } from '../xml-reader.ts';
-import { isSev, isSnp, NOVA_POLICY, parsePolicy, policyText, SEV_POLICY, SNP_POLICY } from './policy-value.ts';
+import { isSev, isSnp, NOVA_POLICY, parsePolicy, policyText, SEV_POLICY, SNP_POLICY, weakens } from './policy-value.ts';
 
 const SNP_ABI = { document: 'SEV-SNP firmware ABI', text: 'guest policy, bit 17: reserved, must be one' } as const;
 const SNP_DEBUG = { document: 'SEV-SNP firmware ABI', text: 'guest policy, bit 19: debugging is allowed' } as const;
@@ -22,17 +22,18 @@ export const policyRules: readonly Rule[] = [
       const element = child(launchSecurity, 'policy');
       const value = isSnp(domain) ? policyText(SNP_DEFAULT, 8) : policyText(NOVA_POLICY.sev);
       const words = childText(launchSecurity, 'policy');
+      const trailing = element !== undefined && /\S\s+$/.test(element.text);
       yield {
         at: element ?? launchSecurity,
         message:
           words === undefined
             ? '<policy> is missing, and libvirt refuses the domain'
-            : `<policy> is '${shown(words)}', which libvirt does not read as a number of ${isSnp(domain) ? 64 : 32} bits`,
+            : `<policy> is '${shown(words)}'${trailing ? ' with white space behind it' : ''}, which libvirt does not read as a number of ${isSnp(domain) ? 64 : 32} bits`,
         suggestion: `<policy>${value}</policy>`,
         edits: [
           element === undefined
             ? appendChild(document, launchSecurity, [`<policy>${value}</policy>`])
-            : setText(element, value),
+            : setText(document, element, value),
         ],
       };
     },
@@ -132,14 +133,19 @@ function readPolicy(domain: DomainView): Policy | undefined {
 /** A policy is bound into the owner's session: changing one under a session makes LAUNCH_START fail with code 11. */
 function changedPolicy(
   domain: DomainView,
-  { element }: Policy,
+  { element, value }: Policy,
   { message, suggestion, to }: { message: string; suggestion: string; to: bigint | undefined },
 ): Problem {
   const bound = childText(domain.launchSecurity, 'session') !== undefined;
+  const weaker = to !== undefined && value !== undefined && isSev(domain) && weakens(value, to);
+  const asked = weaker ? `${suggestion}, if the guest's owner can do without what that gives up` : suggestion;
   return {
     at: element,
     message,
-    suggestion: bound ? `${suggestion}, and a new session: <session> is bound to the policy` : suggestion,
-    ...(to === undefined || bound ? {} : { edits: [setText(element, policyText(to, isSnp(domain) ? 8 : 4))] }),
+    suggestion: bound ? `${asked}, and a new session: <session> is bound to the policy` : asked,
+    // Who forbade the host more than nova does may have meant it.
+    ...(to === undefined || bound || weaker
+      ? {}
+      : { edits: [setText(domain.document, element, policyText(to, isSnp(domain) ? 8 : 4))] }),
   };
 }

@@ -75,6 +75,12 @@ export const fineDomains: readonly (readonly [what: string, profile: ProfileName
     'modern',
     changed(SNP, ["readonly='yes' type='pflash' stateless='yes'", "type='rom'"]),
   ],
+  [
+    "a hard limit in libvirt's other units",
+    'modern',
+    changed(CLEAN, [MEMORY_BACKING, "<memtune><hard_limit unit='p'>1</hard_limit></memtune>"]),
+  ],
+  ['a cbitpos with white space before it', 'train', changed(CLEAN, ['>47<', '>\n      047<'])],
   ['SEV-ES as nova asks for it', 'modern', changed(CLEAN, ['0x0033', '0x0037'])],
   ['a policy without prefix', 'train', changed(CLEAN, ['0x0033', '33'])],
   ['firmware that libvirt chooses', 'train', changed(CLEAN, ['<os>', "<os firmware='efi'>"], [LOADER, ''])],
