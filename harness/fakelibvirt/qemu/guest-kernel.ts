@@ -52,7 +52,7 @@ export function bootGuest(ram: GuestRam, content: LaunchContent, workloads: Mode
     ...(parameter(content.cmdline, 'workload')?.split(',') ?? []).map((name) =>
       workload(workloads, name, parameter(content.cmdline, 'rounds')),
     ),
-    line('idle', {}),
+    ...(endsWhenDone(content.cmdline) ? [] : [line('idle', {})]),
   ]
     .map((text) => `${text}\r\n`)
     .join('');
@@ -64,7 +64,14 @@ export function answerLine(workloads: ModelWorkloads, typed: string): string {
   return name === undefined ? '' : `${workload(workloads, name, rounds)}\r\n`;
 }
 
-export function powerOffLine(because: 'console' | 'power button'): string {
+/** Whether a guest that was booted with this command line powers itself off instead of waiting for more. */
+export function endsWhenDone(cmdline: string): boolean {
+  return parameter(cmdline, 'power-off') === 'idle';
+}
+
+export type PowerOffCause = 'command line' | 'console' | 'power button';
+
+export function powerOffLine(because: PowerOffCause): string {
   return `${line('power-off', { because })}\r\n`;
 }
 

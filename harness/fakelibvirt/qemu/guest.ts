@@ -4,7 +4,7 @@ import type { MemoryFaults } from '../memory/faults.ts';
 import { GuestRam } from '../memory/guest-ram.ts';
 import type { HostMemory } from '../memory/host-memory.ts';
 import { type VerifierFaults, verifyBlobs } from './guest-firmware.ts';
-import { answerLine, bootGuest, powerOffLine } from './guest-kernel.ts';
+import { answerLine, bootGuest, endsWhenDone, type PowerOffCause, powerOffLine } from './guest-kernel.ts';
 import { ModelWorkloads } from './guest-workload.ts';
 import type { BlobName, BootBlobs } from './kernel-hashes.ts';
 import type { LaunchContent } from './launch-content.ts';
@@ -54,6 +54,7 @@ export class GuestMachine implements Disposable {
   #console = '';
   #workloads: ModelWorkloads | undefined;
   readonly #followers = new Set<(text: string) => void>();
+  #isUp = false;
   #isGone = false;
 
   constructor(parts: GuestParts) {
@@ -95,8 +96,15 @@ export class GuestMachine implements Disposable {
     if (this.#hasRun && this.#loaded) this.#print(this.#start(this.#loaded.ram));
   }
 
+  /** Whether it has booted with the order to power itself off then. */
+  get powersOffWhenDone(): boolean {
+    if (!endsWhenDone(this.#cmdline)) return false;
+    this.#load();
+    return this.#isUp;
+  }
+
   /** It powers itself off, and says so. */
-  sayPowerOff(because: 'console' | 'power button'): void {
+  sayPowerOff(because: PowerOffCause): void {
     if (this.#hasRun && this.#loaded) this.#print(powerOffLine(because));
   }
 
@@ -115,7 +123,7 @@ export class GuestMachine implements Disposable {
   swapBlob(name: BlobName, bytes: Uint8Array): boolean {
     if (this.#parts.content.boot === undefined || this.#hasRun) return false;
     this.#swapped = { ...this.#swapped, [name]: bytes };
-    return true;
+    return this.#isUp;
   }
 
   /** LAUNCH_SECRET; absent where the address is not in RAM. */
@@ -228,12 +236,24 @@ export class GuestMachine implements Disposable {
   /** What guest firmware and kernel print. */
   #start(ram: GuestRam): string {
     const { content, faults } = this.#parts;
-    if (content.boot === undefined) return bootGuest(ram, content, this.#modelled());
-    const blobs = { ...content.boot, ...this.#swapped };
-    const { lines, boots } = verifyBlobs(ram, content.hashesArea, blobs, faults.verifier);
-    const printed = lines.map((line) => `${line}\r\n`).join('');
-    const cmdline = new TextDecoder().decode(blobs.cmdline.subarray(0, -1));
-    return boots ? printed + bootGuest(ram, { ...content, cmdline }, this.#modelled()) : printed;
+    const blobs = this.#blobs;
+    const { lines, boots } = blobs
+      ? verifyBlobs(ram, content.hashesArea, blobs, faults.verifier)
+      : { lines: [], boots: true };
+    const booted = boots ? bootGuest(ram, { ...content, cmdline: this.#cmdline }, this.#modelled()) : '';
+    this.#isUp = booted !== '';
+    return lines.map((line) => `${line}\r\n`).join('') + booted;
+  }
+
+  /** What the guest firmware fetches of a direct boot. */
+  get #blobs(): BootBlobs | undefined {
+    const { boot } = this.#parts.content;
+    return boot && { ...boot, ...this.#swapped };
+  }
+
+  get #cmdline(): string {
+    const blobs = this.#blobs;
+    return blobs ? new TextDecoder().decode(blobs.cmdline.subarray(0, -1)) : this.#parts.content.cmdline;
   }
 
   #print(text: string): void {

@@ -1,9 +1,9 @@
 import { isAtLeast } from '../profiles/profile.ts';
 import { refusal, systemRefusal } from '../refusal.ts';
 import type { Domain, LiveDomain } from '../state/domain.ts';
-import { announce, runVcpus } from '../state/lifecycle.ts';
+import { announce, powerOff, runVcpus } from '../state/lifecycle.ts';
 import type { Machine } from '../state/machine.ts';
-import { powerOff, resetDomain } from '../state/power.ts';
+import { resetDomain } from '../state/power.ts';
 import { sevInfo } from '../state/sev-info.ts';
 import { injectLaunchSecret, type LaunchAnswer, launchMeasurement, sevState } from '../state/sev-launch.ts';
 import { STATE, STATES } from '../state/states.ts';
@@ -80,7 +80,7 @@ const COMMANDS: Readonly<Record<string, (context: Context) => Answer>> = {
   },
   cont: ({ machine, domain }) => {
     if (domain.state[0] === STATE.paused) {
-      runVcpus(domain);
+      runVcpus(machine, domain);
       domain.state = STATES.runningUnpaused;
       announce(machine, domain, 'resumedUnpaused');
     }

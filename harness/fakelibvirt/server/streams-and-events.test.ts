@@ -30,6 +30,15 @@ async function running(options: Parameters<typeof guestXml>[1] = {}): Promise<No
   return (await client.call(remote.domainCreateXml, { xmlDesc, flags: 0 })).dom;
 }
 
+/** VIR_DOMAIN_START_PAUSED */
+const PAUSED = 1;
+
+/** What came on the streams of a client. */
+function streamText({ pushed }: TestClient): string {
+  const frames = pushed.filter((frame) => frame.header.type === MESSAGE_TYPE.stream);
+  return frames.map((frame) => Buffer.from(frame.payload).toString()).join('');
+}
+
 describe('streams', () => {
   const stream = (serial: number, status: number) => ({
     prog: remoteProgram.id,
@@ -78,13 +87,34 @@ describe('streams', () => {
     await own.call(remote.domainReset, { dom, flags: 0 });
     own.write(encodeFrame(stream(serial, MESSAGE_STATUS.continue), new TextEncoder().encode('power-off\n')));
     await own.settle();
-    const printed = own.pushed
-      .filter((frame) => frame.header.type === MESSAGE_TYPE.stream)
-      .map((frame) => Buffer.from(frame.payload).toString())
-      .join('');
+    const printed = streamText(own);
     expect(printed.match(/"event":"ready"/g)).toHaveLength(2);
     expect(printed).toMatch(/power-off\nSEVH \{"event":"power-off","because":"console"\}\r\n$/);
     expect(await client.refusal(remote.domainGetState, { dom, flags: 0 })).toMatchObject({ code: 42 });
+  });
+
+  test('a guest that is told to end when it is done says so on its console, and ends', async () => {
+    await using own = await TestClient.open(host.socketPath);
+    const order = '<cmdline>sevh.workload=memory-latency sevh.power-off=idle</cmdline></os>';
+    const start = (name: string, memory: string) => {
+      const xml = guestXml(name, { devices: "<serial type='pty'/>" }).replace('</os>', order);
+      return client.call(remote.domainCreateXml, { xmlDesc: xml.replace('>64<', `>${memory}<`), flags: PAUSED });
+    };
+    const { dom } = await start('done', '64');
+    await own.call(remote.domainOpenConsole, { dom, devName: null, flags: 0 });
+    await client.call(remote.domainResume, { dom });
+    await client.settle();
+    await own.settle();
+    expect(streamText(own)).toMatch(
+      /"event":"workload"[^\n]*\r\nSEVH \{"event":"power-off","because":"command line"\}\r\n$/,
+    );
+    expect(await client.refusal(remote.domainGetState, { dom, flags: 0 })).toMatchObject({ code: 42 });
+    // Too small for the model guest to boot: nobody is there to power it off.
+    const { dom: small } = await start('too-small', '8');
+    await client.call(remote.domainResume, { dom: small });
+    await client.settle();
+    expect(await client.call(remote.domainGetState, { dom: small, flags: 0 })).toMatchObject({ state: 1 });
+    await client.call(remote.domainDestroy, { dom: small });
   });
 
   test('a screenshot is a PNG', async () => {

@@ -1,12 +1,13 @@
 import { limitedMemory, strikeForMemory } from '../faults/memory-limits.ts';
 import { uncheckedLaunch } from '../faults/misread.ts';
 import { leaveFailedStart, leaveHalfStarted, strikeOldestSevGuest } from '../faults/refused-start.ts';
+import type { PowerOffCause } from '../qemu/guest-kernel.ts';
 import { launch } from '../qemu/launch.ts';
 import { type ProcessExit, QemuProcess } from '../qemu/process.ts';
 import { monitorClosedText } from '../qemu/texts.ts';
 import { refusal, systemRefusal } from '../refusal.ts';
 import { DELAY_MS } from './delays.ts';
-import type { Domain } from './domain.ts';
+import type { Domain, LiveDomain } from './domain.ts';
 import type { DomainDefinition } from './domain-xml/definition.ts';
 import { deviceElements } from './domain-xml/devices.ts';
 import { liveTree } from './domain-xml/live.ts';
@@ -140,7 +141,7 @@ function announceStart(machine: Machine, domain: Domain, { isPaused, isRestore }
     emitLifecycle(machine, domain, 'suspendedPaused');
     return;
   }
-  runVcpus(domain);
+  runVcpus(machine, domain);
   if (isRestore) {
     domain.state = STATES.runningRestored;
     announce(machine, domain, 'startedRestored');
@@ -153,12 +154,21 @@ function announceStart(machine: Machine, domain: Domain, { isPaused, isRestore }
 }
 
 /** The first run of the vCPUs finishes the launch of an encrypted guest (QEMU, `sev_vm_state_change`). */
-export function runVcpus(domain: Domain): void {
-  const qemu = domain.live?.qemu;
-  if (qemu === undefined) return;
+export function runVcpus(machine: Machine, domain: Domain): void {
+  const { live } = domain;
+  if (live === undefined) return;
+  const { qemu } = live;
   qemu.runState = 'running';
   qemu.guest.run();
   qemu.sevState = 'running';
+  if (qemu.guest.powersOffWhenDone) void powerOffSoon(machine, domain, live);
+}
+
+async function powerOffSoon(machine: Machine, domain: Domain, live: LiveDomain): Promise<void> {
+  await machine.clock.sleep(DELAY_MS.guestShutdown);
+  // Whoever started it is told so first.
+  await new Promise(setImmediate);
+  if (domain.live === live && domain.state[0] === STATE.running) guestPowersOff(machine, domain, live, 'command line');
 }
 
 function checkHostFiles(definition: DomainDefinition): void {
@@ -216,4 +226,21 @@ export function announceShutdown(machine: Machine, domain: Domain, name: 'shutdo
   if (domain.state[0] === STATE.shutdown) return;
   domain.state = STATES.shutdownUnknown;
   announce(machine, domain, name);
+}
+
+/** The guest's own doing: its agent says so on the console. */
+export function guestPowersOff(machine: Machine, domain: Domain, live: LiveDomain, because: PowerOffCause): void {
+  live.qemu.guest.sayPowerOff(because);
+  powerOff(machine, domain, live, 'shutdownGuest');
+}
+
+/** QEMU says SHUTDOWN and ends. */
+export function powerOff(
+  machine: Machine,
+  domain: Domain,
+  { qemu }: LiveDomain,
+  name: 'shutdownGuest' | 'shutdownHost',
+): void {
+  announceShutdown(machine, domain, name);
+  qemu.exit('terminated');
 }

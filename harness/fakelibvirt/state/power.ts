@@ -2,9 +2,8 @@ import { refusal } from '../refusal.ts';
 import { DELAY_MS } from './delays.ts';
 import type { Domain, LiveDomain } from './domain.ts';
 import { requiresEs } from './domain-xml/launch-security.ts';
-import { announce, announceShutdown, requireActive, runVcpus, stopped } from './lifecycle.ts';
+import { announce, guestPowersOff, powerOff, requireActive, runVcpus } from './lifecycle.ts';
 import type { Machine } from './machine.ts';
-import { logEnd } from './qemu-log.ts';
 import { STATE, STATES } from './states.ts';
 
 export function suspendDomain(machine: Machine, domain: Domain): void {
@@ -19,7 +18,7 @@ export function resumeDomain(machine: Machine, domain: Domain): void {
   const live = requireActive(domain);
   if (domain.state[0] === STATE.running) throw refusal('OPERATION_INVALID', 'QEMU', 'domain is already running');
   if (live.qemu.guest.hasRun && machine.has('resume-ignored')) return;
-  runVcpus(domain);
+  runVcpus(machine, domain);
   domain.state = STATES.runningUnpaused;
   announce(machine, domain, 'resumedUnpaused');
   if (live.pendingPowerButton !== 'none') pressPowerButton(machine, domain, live);
@@ -75,29 +74,4 @@ function canReset(machine: Machine, { definition }: LiveDomain): boolean {
   if (machine.has('reset-kills-guest')) return false;
   if (machine.has('es-reset-allowed')) return true;
   return definition.launchSecurity?.type !== 'sev' || !requiresEs(definition.launchSecurity);
-}
-
-/** The guest's own doing: its agent says so on the console. */
-export function guestPowersOff(
-  machine: Machine,
-  domain: Domain,
-  live: LiveDomain,
-  because: 'console' | 'power button',
-): void {
-  live.qemu.guest.sayPowerOff(because);
-  powerOff(machine, domain, live, 'shutdownGuest');
-}
-
-/** QEMU says SHUTDOWN and ends. */
-export function powerOff(
-  machine: Machine,
-  domain: Domain,
-  live: LiveDomain,
-  name: 'shutdownGuest' | 'shutdownHost',
-): void {
-  announceShutdown(machine, domain, name);
-  machine.releaseSev(live.qemu.sev, 'stopped');
-  logEnd(machine, domain, 'shutdown');
-  stopped(machine, domain, STATES.shutoffShutdown);
-  announce(machine, domain, 'stoppedShutdown', live.id);
 }

@@ -84,7 +84,7 @@ with the host. The agent writes the canary to a virtio console and names the are
 only as a whole. A guest without encryption has no such area, and the agent says so. Not verified on SEV hardware; under TCG with
 \`swiotlb=force\` all 128 KiB were found in that area.
 
-The emulated guest prints the same lines. Its workload numbers are modelled, not measured, and it does not look at \`sevh.power-off\`.
+The emulated guest prints the same lines. Its workload numbers are modelled, not measured.
 
 ## When a guest does not boot
 

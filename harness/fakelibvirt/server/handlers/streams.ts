@@ -4,8 +4,7 @@ import { remoteProcedures, remoteProgram } from '../../../libvirt/protocol/libvi
 import { refusal } from '../../refusal.ts';
 import type { LiveDomain } from '../../state/domain.ts';
 import { deviceElements } from '../../state/domain-xml/devices.ts';
-import { requireActive } from '../../state/lifecycle.ts';
-import { guestPowersOff } from '../../state/power.ts';
+import { guestPowersOff, requireActive } from '../../state/lifecycle.ts';
 import { attribute, child } from '../../state/xml/tree.ts';
 import type { RemoteHandlers } from '../dispatch.ts';
 import type { StreamSource } from '../streams.ts';
