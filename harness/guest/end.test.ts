@@ -4,6 +4,7 @@ import { readSevFacts } from '../host/facts.ts';
 import { type Host, openHost } from '../host/host.ts';
 import { parseHostName } from '../host/name.ts';
 import { findQemu } from '../host/qemu-process.ts';
+import { explainEnd } from './end.ts';
 import { currentOwner } from './ownership.ts';
 import { GuestLauncher } from './running.ts';
 
@@ -79,5 +80,31 @@ describe('cleaning up', () => {
     expect(await killed.kill()).toBeUndefined();
     expect(await cleanup.run()).toEqual([]);
     expect(notes).toEqual([]);
+  });
+});
+
+describe('a QEMU that the kernel killed', () => {
+  const CRASHED = '2026-11-23 05:00:44.513+0000: shutting down, reason=crashed\n';
+  const killed = (pid: number) =>
+    `[25392.401212] oom-kill:constraint=CONSTRAINT_MEMCG,oom_memcg=/a,task_memcg=/a,task=qemu-system-x86,pid=${pid},uid=999
+[25392.401265] Memory cgroup out of memory: Killed process ${pid} (qemu-system-x86) total-vm:1495072kB\n`;
+
+  /** A machine with this log of the guest and this kernel log. */
+  function hostWith(log: string, dmesg: string): Host {
+    const bytes = (text: string) => ({ outcome: 'read', bytes: new TextEncoder().encode(text) }) as const;
+    const shell = { ...host.shell, readFile: async () => bytes(log), run: async () => bytes(dmesg) };
+    return { ...host, shell };
+  }
+
+  it('is told by the kernel’s words about it, and not by those about another', async () => {
+    const dmesg = killed(4711) + killed(471);
+    const words = await explainEnd(hostWith(CRASHED, dmesg), 'g', 471);
+    expect(words).toMatch(/dmesg says '.*pid=471,uid=999': The kernel killed QEMU for lack of memory/);
+    expect(words).not.toContain('4711');
+    for (const pid of [47, 711, undefined]) {
+      const unknown = await explainEnd(hostWith(CRASHED, dmesg), 'g', pid);
+      expect(unknown).toMatch(/^guest g ended, and nobody asked it to\. /);
+      expect(unknown).not.toContain('dmesg says');
+    }
   });
 });

@@ -8,15 +8,15 @@ const SESSION_LOGS = `echo "\${XDG_CACHE_HOME:-$HOME/.cache}/libvirt/qemu/log"`;
 const CRASHED = /shutting down, reason=crashed/;
 
 /**
- * Why a guest is gone that nobody ended: libvirt's log of it, with what the kernel says of killed QEMUs. Undefined when it
- * ended as guests do.
+ * Why a guest is gone that nobody ended: libvirt's log of it, with what the kernel says of its QEMU, whose pid must have
+ * been seen while it ran. Undefined when it ended as guests do.
  */
-export async function explainEnd(host: Host, name: string): Promise<string | undefined> {
+export async function explainEnd(host: Host, name: string, pid: number | undefined): Promise<string | undefined> {
   const log = await guestLog(host, name);
   if (!('text' in log))
     return `guest ${name} was gone before it was stopped. Whether it was killed cannot be told from here: ${log.because}. On the host, libvirt's log of it says how it ended, and the kernel log what the OOM killer killed.`;
   if (!CRASHED.test(log.text)) return undefined;
-  const evidence = [log, { name: 'dmesg', text: await killedQemus(host) }];
+  const evidence = [log, { name: 'dmesg', text: pid === undefined ? '' : await kernelWords(host, pid) }];
   const causes = diagnose(evidence)
     .findings.filter((finding) => finding.kind === 'cause')
     .map((finding) => `${finding.evidence} says '${finding.text}': ${finding.cause} ${finding.fix}`);
@@ -32,10 +32,11 @@ async function guestLog(host: Host, name: string): Promise<{ name: string; text:
   return { because: reading.outcome === 'absent' ? `${path} does not exist` : `${path}: ${reading.because}` };
 }
 
-/** The kernel's log is that of the whole machine: only its lines about QEMUs that it ended. */
-async function killedQemus(host: Host): Promise<string> {
+/** The kernel's log is that of the whole machine and of many days: only its lines about this QEMU that it ended. */
+async function kernelWords(host: Host, pid: number): Promise<string> {
   const reading = await host.shell.run(['dmesg']);
   if (reading.outcome !== 'read') return '';
+  const ofOurs = new RegExp(`Killed process ${pid} \\(qemu|oom-kill:.*\\btask=qemu[^,]*,pid=${pid}\\b`);
   const lines = Buffer.from(reading.bytes).toString().split('\n');
-  return lines.filter((line) => /qemu/.test(line) && /Killed process|oom-kill/.test(line)).join('\n');
+  return lines.filter((line) => ofOurs.test(line)).join('\n');
 }

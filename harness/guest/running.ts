@@ -1,7 +1,9 @@
 import type { SlotTimeline } from '../../reports/model/run.ts';
 import { harnessError } from '../errors.ts';
 import type { ScenarioContext } from '../fixtures/scenario.ts';
+import type { Host } from '../host/host.ts';
 import { onLiveConnection } from '../host/live-connection.ts';
+import { findQemu } from '../host/qemu-process.ts';
 import { type Refusal, refusalOf } from '../host/refusal.ts';
 import {
   type Domain,
@@ -56,6 +58,8 @@ export class GuestLauncher {
     string,
     { pool: string; startMs: number; endMs: number | null; end?: 'stopped' | 'killed' }
   >();
+  /** Of QEMUs of real hosts, seen while they run: the kernel log of a host names nothing else. */
+  readonly #pids = new Map<string, Promise<number | undefined>>();
   readonly #refusals: { name: string; pool: string; atMs: number; text: string }[] = [];
   #serial = 0;
 
@@ -93,7 +97,7 @@ export class GuestLauncher {
       const domain = await host.connection.createDomain(guestXml(spec, facts, settings.owner), {
         paused: options.isPaused === true,
       });
-      this.#bars.set(spec.name, { pool: kind, startMs, endMs: null });
+      this.#hasStarted(spec.name, kind, startMs);
       const parts = this.#parts(spec, domain, cleanup);
       return { outcome: 'started', guest: options.isPaused ? pausedGuest(parts) : runningGuest(parts) };
     } catch (error) {
@@ -134,7 +138,7 @@ export class GuestLauncher {
     const started = async (paused: boolean) => {
       const startMs = this.#context.nowMs();
       await domain.start({ paused });
-      this.#bars.set(name, { pool: kind, startMs, endMs: null });
+      this.#hasStarted(name, kind, startMs);
     };
     return {
       name,
@@ -168,6 +172,13 @@ export class GuestLauncher {
     };
   }
 
+  #hasStarted(name: string, pool: GuestKind, startMs: number): void {
+    const { host, note } = this.#context;
+    this.#bars.set(name, { pool, startMs, endMs: null });
+    // Not waited for: it is of use only when the guest ends without being asked to.
+    if (host.kind === 'real' && note !== undefined) this.#pids.set(name, pidOf(host, name));
+  }
+
   #spec(kind: GuestKind, role: string, options: LaunchOptions): GuestSpec {
     return {
       ...options,
@@ -196,7 +207,7 @@ export class GuestLauncher {
   }
 
   async #noteUnaskedEnd(name: string): Promise<void> {
-    const words = await explainEnd(this.#context.host, name);
+    const words = await explainEnd(this.#context.host, name, await this.#pids.get(name));
     if (words !== undefined) this.#context.note?.(words);
   }
 
@@ -207,6 +218,15 @@ export class GuestLauncher {
       await endNow(domain);
       await domain.undefine({ nvram: true });
     });
+  }
+}
+
+async function pidOf(host: Host, name: string): Promise<number | undefined> {
+  try {
+    const found = await findQemu(host, name);
+    return 'pid' in found ? found.pid : undefined;
+  } catch {
+    return undefined;
   }
 }
 

@@ -6,6 +6,7 @@ import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { errorText } from '../../core/errors.ts';
 import { currentOwner } from '../guest/ownership.ts';
 import { guestXml } from '../guest/spec.ts';
 import { readSevFacts } from '../host/facts.ts';
@@ -13,6 +14,7 @@ import { openHost } from '../host/host.ts';
 import { parseHostName } from '../host/name.ts';
 import { refusalOf } from '../host/refusal.ts';
 import { connect, isRemoteError } from '../libvirt/index.ts';
+import { makeMemoryCgroup } from './memory-cgroup.ts';
 import { makeTestProgram, type TestProgram } from './test-program.ts';
 
 const uri = process.env.SEV_HARNESS_REAL_URI;
@@ -98,19 +100,53 @@ describe('a file that is not as it should be', () => {
   });
 });
 
+/** Less than QEMU needs to run any guest. */
+const LITTLE_MEMORY_BYTES = 12 * 1024 * 1024;
+const whyNoOom = await makeMemoryCgroup(LITTLE_MEMORY_BYTES).then(
+  async (cgroup) => {
+    await cgroup[Symbol.asyncDispose]();
+    return undefined;
+  },
+  (error: unknown) => errorText(error),
+);
+if (whyNoOom !== undefined) console.warn(`! nothing can run out of memory here, SIGKILL stands in for it: ${whyNoOom}`);
+
 describe('a guest that is killed while a run uses it', () => {
-  it('is explained by the logs of its host, as after the OOM killer, which sends the same signal', async () => {
-    const report = path.join(folder, 'killed');
+  /** Returns the name of the third guest, its pid, and what the run wrote in the end. */
+  async function runWhile(name: string, kill: (guest: string, pid: number) => Promise<void>) {
+    const report = path.join(folder, name);
     // The log of a session daemon is found where its user keeps a cache; here the user is another than ours.
-    const { run } = await startAndHold(uri, report, { XDG_CACHE_HOME: path.resolve(runtime, '../cache') });
-    const third = (await ourDomains(uri)).find((name) => name.includes('third')) ?? '';
-    const pid = await readFile(path.join(runtime, `libvirt/qemu/run/${third}.pid`), 'utf8');
-    process.kill(Number(pid), 'SIGKILL');
+    const { run } = await startAndHold(uri ?? '', report, { XDG_CACHE_HOME: path.resolve(runtime ?? '', '../cache') });
+    const third = (await ourDomains(uri ?? '')).find((one) => one.includes('third')) ?? '';
+    const pid = Number(await readFile(path.join(runtime ?? '', `libvirt/qemu/run/${third}.pid`), 'utf8'));
+    await kill(third, pid);
     expect((await run).exitCode).toBeGreaterThan(0);
-    const written = await readFile(path.join(report, 'run.jsonl'), 'utf8');
-    expect(written).toMatch(new RegExp(`guest ${third} ended, and nobody asked it to.*reason=crashed.*dmesg`));
-    expect(await ourDomains(uri)).toEqual([]);
+    expect(await ourDomains(uri ?? '')).toEqual([]);
     expect(await readdir(program.leases)).toEqual([]);
+    return { third, pid, written: await readFile(path.join(report, 'run.jsonl'), 'utf8') };
+  }
+  const ENDED = (guest: string) => new RegExp(`guest ${guest} ended, and nobody asked it to.*reason=crashed.*dmesg`);
+
+  it.skipIf(whyNoOom !== undefined)('by the OOM killer is explained by its very words about this QEMU', async () => {
+    await using cgroup = await makeMemoryCgroup(LITTLE_MEMORY_BYTES);
+    const { third, pid, written } = await runWhile('out-of-memory', async (guest, qemu) => {
+      await cgroup.take(qemu);
+      await using connection = await connect(uri ?? '');
+      await (await connection.lookupByName(guest)).resume();
+    });
+    expect(await cgroup.kills()).toBe(1);
+    expect(written).toMatch(ENDED(third));
+    expect(written).toMatch(
+      new RegExp(`dmesg says '[^']*\\b${pid}\\b[^']*': The kernel killed QEMU for lack of memory`),
+    );
+  });
+
+  it('by somebody is explained by libvirt’s log, and not by what the OOM killer did to others', async () => {
+    const { third, written } = await runWhile('killed', async (_, pid) => {
+      process.kill(pid, 'SIGKILL');
+    });
+    expect(written).toMatch(ENDED(third));
+    expect(written).not.toContain('for lack of memory: the pinned');
   });
 });
 
