@@ -260,6 +260,7 @@ describe('files that stand for one another', () => {
       (await readPreflight(host({ files }))).machineSlice.max.outcome;
     expect(await max({ [v1]: bytes('4096\n') })).toBe('read');
     expect(await max({ [v2]: denied })).toBe('unknown');
+    expect(await max({ [v1]: denied })).toBe('unknown');
     expect(await max({})).toBe('absent');
   });
 
