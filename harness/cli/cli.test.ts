@@ -22,11 +22,16 @@ let folder: string;
 beforeAll(() => {
   if (!existsSync(main)) throw new Error('dist/ is missing: run npm run build');
   folder = mkdtempSync(path.join(tmpdir(), 'sevh-cli-'));
+  writeFileSync(path.join(folder, 'steers.txt'), '\u001b]0;title\u0007');
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 async function harness(words: readonly string[], env: Record<string, string> = {}) {
-  const result = await execa(process.execPath, [main, ...words], { reject: false, env: { NO_COLOR: '1', ...env } });
+  const result = await execa(process.execPath, [main, ...words], {
+    reject: false,
+    cwd: folder,
+    env: { NO_COLOR: '1', ...env },
+  });
   return { code: result.exitCode, stdout: result.stdout, stderr: result.stderr };
 }
 
@@ -82,7 +87,18 @@ describe('bad input is one clear line and the right exit code', () => {
       3,
       /emulated hosts only/,
     ],
+    [
+      'a run that would steer the terminal',
+      ['report', 'render', 'steers.txt'],
+      3,
+      /steers\.txt is not JSON: .*\\u\{1b\}/,
+    ],
     ['a run that cannot be read', ['report', 'render', '/nonexistent/run.json'], 3, /\/nonexistent\/run.json/],
+    ['an empty report folder', ['scenario', 'slot-limit', '--report', ''], 3, /--report <dir>.* It is empty/],
+    ['an empty list of needs', ['scenario', 'slot-limit', '--require', ' '], 3, /--require <need,…>.* It is empty/],
+    ['an empty socket', ['emulate', '--socket', ''], 3, /--socket <path>.* It is empty/],
+    ['a folder where nothing can be made', ['emulate', '--certs', '/proc/x'], 2, /cannot write \/proc\/x: ENOENT/],
+    ['a file in place of a folder', ['emulate', '--certs', main], 2, /main\.js: it is a file, not a folder/],
     ['an emulated host to reap', ['reap', '--host', 'fake:naples'], 3, /nothing to reap/],
     [
       'certificates of a host without SEV',
@@ -95,7 +111,7 @@ describe('bad input is one clear line and the right exit code', () => {
   ])('%s', async (_, words, expected, text) => {
     const { code, stdout, stderr } = await harness([
       ...words,
-      ...(words[0] === 'scenario' ? ['--report', path.join(folder, 'bad')] : []),
+      ...(words[0] === 'scenario' && !words.includes('--report') ? ['--report', path.join(folder, 'bad')] : []),
     ]);
     expectOneClearLine(stderr, text);
     expect(code).toBe(expected);
@@ -173,6 +189,13 @@ describe('scenario', () => {
     expect(run).toMatchObject({ status: 'passed', exitCode: 0, hostFacts: { kind: 'emulated', profile: 'naples' } });
     for (const name of ['index.html', 'junit.xml', 'run.jsonl', 'artifacts'])
       expect(existsSync(path.join(report, name))).toBe(true);
+  });
+
+  it.each(['/proc/x', main])('says that reports cannot be rendered to %s', async (out) => {
+    const { code, stdout, stderr } = await harness(['report', 'render', path.join(folder, 'green'), '--out', out]);
+    expectOneClearLine(stderr, /^error: reports cannot be written to .* \[REPORT_FOLDER_UNWRITABLE\]$/);
+    expect(stdout).toBe('');
+    expect(code).toBe(2);
   });
 
   it('renders a finished run to the same bytes', async () => {
@@ -259,6 +282,7 @@ describe('scenario', () => {
     const { code, stderr } = await harness(['scenario', '--list'], { SEV_HARNESS_HOST: 'nonsense' });
     expect(code).toBe(0);
     expect(stderr).toBe('');
+    expect((await harness(['scenario', '--list'], { SEV_HARNESS_REQUIRE: '' })).code).toBe(0);
     const bad = await harness(['scenario'], {
       SEV_HARNESS_HOST: 'nonsense',
       SEV_HARNESS_REPORT: path.join(folder, 'env'),

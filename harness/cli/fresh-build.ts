@@ -1,12 +1,12 @@
 import { once } from 'node:events';
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, statSync, utimesSync } from 'node:fs';
 import path from 'node:path';
 import { harnessError } from '../errors.ts';
 import { EXIT, say } from './output.ts';
 
 const ROOMS = ['core', 'attestation', 'harness', 'reports', 'scenarios'];
 /** What the compiled `attest` runs on; to look at the other rooms too would take longer than a verification. */
-const ATTEST_ROOMS = ['core', 'attestation', 'harness/cli', 'harness/libvirt', 'reports/terminal'];
+const ATTEST_ROOMS = ['core', 'attestation', 'harness/cli', 'harness/libvirt', 'reports/model', 'reports/terminal'];
 
 /**
  * In a checkout the compiled program may be older than its source: builds it and runs the new one in place of this.
@@ -23,12 +23,15 @@ export async function rerunWithFreshBuild(verb: string | undefined): Promise<num
   const rooms = verb === 'attest' ? ATTEST_ROOMS : ROOMS;
   if (newestSourceMs(root, rooms) <= statSync(stamp).mtimeMs) return undefined;
   say('The source is newer than the build: compiling.');
+  const startS = Date.now() / 1000;
   const { spawn, spawnSync } = await import('node:child_process');
   const build = spawnSync('npm', ['run', '--silent', 'build'], { cwd: root, stdio: ['ignore', 2, 2] });
   if (build.status !== 0)
     throw harnessError('DIST_STALE', 'the source does not compile, and the compiled program is older', {
       hint: 'Repair what the compiler says above, or run `npm run build`.',
     });
+  // The compiler leaves its stamp as old as it was where files are newer and say the same, as after a checkout.
+  utimesSync(stamp, startS, startS);
   const again = spawn(process.execPath, process.argv.slice(1), {
     stdio: 'inherit',
     env: { ...process.env, SEV_HARNESS_REBUILT: '1' },

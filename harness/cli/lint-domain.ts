@@ -1,4 +1,4 @@
-import { errorText } from '../../core/errors.ts';
+import { errorText, isSevHarnessError } from '../../core/errors.ts';
 import { createPaint, wantsColour } from '../../reports/terminal/paint.ts';
 import { type Finding, fixDomain, type LintReport, lintDomain } from '../conformance/lint.ts';
 import type { HostValues, ProfileName } from '../conformance/rule.ts';
@@ -47,11 +47,11 @@ export async function lintDomainVerb(file: string | undefined, options: LintDoma
   const writesXml = options.fix === true && (file === undefined || file === '-');
   const paint = createPaint(wantsColour((writesXml ? process.stderr : process.stdout).isTTY === true, process.env));
   if (!options.fix) {
-    const report = lintDomain(xml, lintOptions);
+    const report = named(name, () => lintDomain(xml, lintOptions));
     process.stdout.write(options.json ? jsonText(report) : formatFindings(report, about, paint));
     return exitCode(report);
   }
-  const fixed = fixDomain(xml, lintOptions);
+  const fixed = named(name, () => fixDomain(xml, lintOptions));
   if (writesXml) process.stdout.write(fixed.xml);
   else if (fixed.xml !== xml && isText) replaceFile(file, fixed.xml);
   say(`${name}: ${fixed.mended.length === 0 ? 'nothing to change' : `changed for ${summaryOf(fixed.mended)}`}`);
@@ -116,6 +116,19 @@ function decodeXml(file: string, bytes: Uint8Array): string {
   } catch (error) {
     throw harnessError('DOMAIN_XML_MALFORMED', `${nameOf(file)} is not UTF-8 text: ${errorText(error)}`, {
       cause: error,
+    });
+  }
+}
+
+/** Says of which file or domain the linter speaks when it cannot read the XML. */
+function named<T>(name: string, judge: () => T): T {
+  try {
+    return judge();
+  } catch (error) {
+    if (!isSevHarnessError(error, 'DOMAIN_XML_MALFORMED')) throw error;
+    throw harnessError('DOMAIN_XML_MALFORMED', `${name}: ${error.message}`, {
+      cause: error,
+      hint: error.hint ?? 'Give the XML of one domain, as `virsh dumpxml` prints it.',
     });
   }
 }

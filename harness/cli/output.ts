@@ -1,4 +1,5 @@
 import { errorText, SevHarnessError } from '../../core/errors.ts';
+import { showable } from '../../reports/model/text.ts';
 import { createPaint, wantsColour } from '../../reports/terminal/paint.ts';
 import { harnessError } from '../errors.ts';
 
@@ -53,5 +54,8 @@ export function formatColumns(rows: readonly (readonly string[])[]): string {
 }
 
 function oneLine(text: string): string {
-  return text.replace(/\s*\n\s*/g, ' | ').trim();
+  // What comes from hosts and files must not be able to steer the terminal.
+  return showable(text)
+    .replace(/\s*\n\s*/g, ' | ')
+    .trim();
 }

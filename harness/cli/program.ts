@@ -222,7 +222,22 @@ ${REPORT_EXIT_CODES}`,
   // For the overview only: main.ts hands these words to attest's own parser.
   program.command('attest').description("verify guests up to AMD's roots, make sessions, give out secrets");
   quietErrors(program);
+  refuseEmpty(program);
   return program;
+}
+
+/** `--report "$DIR"` with DIR not set is a slip that must not write here; an empty variable of ours is as good as none. */
+function refuseEmpty(command: Command): void {
+  for (const option of command.options) {
+    if (option.envVar !== undefined && process.env[option.envVar] === '') delete process.env[option.envVar];
+    if (!option.required) continue;
+    const parse = option.parseArg;
+    option.argParser((text: string, previous: unknown) => {
+      if (text.trim() === '') throw new InvalidArgumentError('It is empty.');
+      return parse === undefined ? text : parse(text, previous);
+    });
+  }
+  for (const sub of command.commands) refuseEmpty(sub);
 }
 
 /** Commander's own errors become one line and exit code 3, on every level. */

@@ -1,7 +1,10 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { errorText } from '../../core/errors.ts';
 import { diffRuns, formatDiff } from '../../reports/diff/index.ts';
+import { reportError } from '../../reports/errors.ts';
 import { renderAll, renderers } from '../../reports/index.ts';
+import { makeFolder } from '../../reports/model/folder.ts';
 import { readRun } from '../../reports/read.ts';
 import { harnessError } from '../errors.ts';
 import { EXIT } from './output.ts';
@@ -26,12 +29,24 @@ export function renderVerb(file: string, options: RenderOptions): number {
     return EXIT.ok;
   }
   const folder = path.resolve(options.out ?? path.dirname(file));
-  mkdirSync(folder, { recursive: true });
-  for (const [name, content] of renderAll(run)) {
-    writeFileSync(path.join(folder, name), content);
-    process.stdout.write(`${path.join(folder, name)}\n`);
-  }
+  for (const target of writeReports(folder, renderAll(run))) process.stdout.write(`${target}\n`);
   return EXIT.ok;
+}
+
+function writeReports(folder: string, files: ReadonlyMap<string, string>): string[] {
+  try {
+    makeFolder(folder);
+    return [...files].map(([name, content]) => {
+      writeFileSync(path.join(folder, name), content);
+      return path.join(folder, name);
+    });
+  } catch (error) {
+    throw reportError('REPORT_FOLDER_UNWRITABLE', `reports cannot be written to ${folder}: ${errorText(error)}`, {
+      cause: error,
+      details: { folder },
+      hint: 'Give --out a folder that this user may create or write.',
+    });
+  }
 }
 
 /** Compares a run with a baseline. Exit code 1 when something that held before does not hold now. */

@@ -48,9 +48,17 @@ export async function connect(uri: string, options: ConnectOptions = {}): Promis
     throw libvirtError('LIBVIRT_CONNECT', `cannot connect to '${uri}': ${error.message}`, {
       cause: error,
       details: error.details,
-      hint: 'Read the log of the daemon or of the ssh server there; a client limit or a missing program ends this way.',
+      hint: wayOn(target, error.details.lastWords),
     });
   }
+}
+
+/** ssh ends with 255 for failures of its own, and with the code of the program on the host otherwise. */
+function wayOn(target: Target, lastWords: unknown): string {
+  if (target.transport !== 'ssh' || !/ ended with exit code 255\b/.test(String(lastWords)))
+    return 'Read the log of the daemon or of the ssh server there; a client limit or a missing program ends this way.';
+  const login = target.user === undefined ? target.host : `${target.user}@${target.host}`;
+  return `Make this work first, without a question: ssh ${target.port === undefined ? '' : `-p ${target.port} `}${login} true`;
 }
 
 async function openInTime(target: Target, timeoutMs: number, options: ConnectOptions): Promise<Transport> {

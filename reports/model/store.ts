@@ -2,19 +2,18 @@ import { createHash } from 'node:crypto';
 import {
   closeSync,
   lstatSync,
-  mkdirSync,
   openSync,
   readFileSync,
   readSync,
   renameSync,
   rmSync,
-  statSync,
   unlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { errorText, isSevHarnessError } from '../../core/errors.ts';
 import { reportError } from '../errors.ts';
+import { makeFolder } from './folder.ts';
 import { type EventLog, openEventLog, parseEventLines } from './jsonl.ts';
 import { type EvidenceItem, SLOT_TIMELINE_TYPE } from './run.ts';
 
@@ -49,18 +48,6 @@ export interface ReportFolder {
 
 function errorCode(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
-}
-
-/** Makes a folder and those above it. Node's own `recursive` never returns below `/proc`, where nothing can be made. */
-function makeFolder(path: string): void {
-  try {
-    mkdirSync(path);
-  } catch (error) {
-    if (errorCode(error) === 'EEXIST' && statSync(path).isDirectory()) return;
-    if (errorCode(error) !== 'ENOENT' || dirname(path) === path) throw error;
-    makeFolder(dirname(path));
-    mkdirSync(path);
-  }
 }
 
 /** The first bytes of a file as text; `undefined` when there is no such file. */

@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { closeSync, fsyncSync, linkSync, mkdirSync, openSync, renameSync, unlinkSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, linkSync, openSync, renameSync, unlinkSync, writeSync } from 'node:fs';
 import path from 'node:path';
+import { isSystemError } from '../../../core/errors.ts';
+import * as folders from '../../../reports/model/folder.ts';
 import { harnessError } from '../../errors.ts';
 import { systemText } from './read.ts';
 
@@ -39,10 +41,19 @@ export function writeFiles(files: readonly OutputFile[], options: { readonly rep
 /** Makes a folder for private files where there is none. Throws `ATTEST_OUTPUT_UNWRITABLE`. */
 export function makeFolder(folder: string): void {
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    folders.makeFolder(folder, 0o700);
   } catch (error) {
+    if (isSystemError(error, 'EEXIST')) throw notAFolder(folder, error);
     throw outputError(error, folder);
   }
+}
+
+function notAFolder(folder: string, cause: unknown) {
+  const text = `cannot write into ${folder}: it is a file, not a folder`;
+  return harnessError('ATTEST_OUTPUT_UNWRITABLE', text, {
+    cause,
+    hint: 'Name a folder, or a path that is still free.',
+  });
 }
 
 function writeTemporary({ path: target, content, mode }: OutputFile): string {
