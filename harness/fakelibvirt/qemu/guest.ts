@@ -123,7 +123,7 @@ export class GuestMachine implements Disposable {
   swapBlob(name: BlobName, bytes: Uint8Array): boolean {
     if (this.#parts.content.boot === undefined || this.#hasRun) return false;
     this.#swapped = { ...this.#swapped, [name]: bytes };
-    return this.#isUp;
+    return true;
   }
 
   /** LAUNCH_SECRET; absent where the address is not in RAM. */
