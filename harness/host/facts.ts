@@ -1,21 +1,12 @@
 import { XMLParser } from 'fast-xml-parser';
 import { isRemoteError, type SevInfo } from '../libvirt/index.ts';
+import { type EncryptionLeaf, readEncryptionLeaf } from './cpuid.ts';
 import type { Host } from './host.ts';
 import { launchBare, launchEnd } from './secure-processor/bare-launch.ts';
 import { endText } from './secure-processor/program.ts';
 
-/** What CPUID Fn8000_001F says (AMD APM volume 3, section E.4.17). */
-export interface SevCpuid {
-  readonly sev: boolean;
-  readonly sevEs: boolean;
-  readonly sevSnp: boolean;
-  readonly cbitpos: number;
-  readonly reducedPhysBits: number;
-  /** ECX: number of encrypted guests supported at once. */
-  readonly maxAsid: number;
-  /** EDX: lowest ASID of a guest with SEV and without SEV-ES. */
-  readonly minSevAsid: number;
-}
+/** What CPUID Fn8000_001F says of SEV. */
+export type SevCpuid = Omit<EncryptionLeaf, 'sme' | 'vmpls'>;
 
 /** `<sev supported='yes'>` of the domain capabilities. Counts are absent before libvirt 8.0.0. */
 export interface SevDomainCapabilities {
@@ -57,6 +48,9 @@ export interface SevFacts {
   /** Facts that could not be read, with the reason: unknown is not "no". */
   readonly unknown: Readonly<Record<string, string>>;
 }
+
+/** Where the misc controller may be mounted: cgroup v2, v1, and v2 beside v1 (kernel/cgroup/misc.c has its files in both). */
+export const MISC_CGROUP_ROOTS: readonly string[] = ['/sys/fs/cgroup', '/sys/fs/cgroup/misc', '/sys/fs/cgroup/unified'];
 
 const parser = new XMLParser({
   ignoreAttributes: false,
@@ -170,37 +164,10 @@ async function sevInfo(host: Host, unknown: Record<string, string>): Promise<Sev
   }
 }
 
-const LARGEST_EXTENDED_LEAF = 0x80000000;
-const ENCRYPTION_LEAF = 0x8000001f;
-
 async function readCpuid(host: Host, unknown: Record<string, string>): Promise<SevCpuid | undefined> {
-  // A processor without the leaf answers with another leaf's registers, so its number is asked for first.
-  const largest = await cpuidLeaf(host, LARGEST_EXTENDED_LEAF, unknown);
-  if (largest === undefined) return undefined;
-  if (largest.getUint32(0, true) < ENCRYPTION_LEAF) {
-    unknown.cpuid = 'the processor has no leaf 0x8000001F';
-    return undefined;
-  }
-  const leaf = await cpuidLeaf(host, ENCRYPTION_LEAF, unknown);
-  if (leaf === undefined) return undefined;
-  const [eax, ebx] = [leaf.getUint32(0, true), leaf.getUint32(4, true)];
-  return {
-    sev: (eax & 0x2) !== 0,
-    sevEs: (eax & 0x8) !== 0,
-    sevSnp: (eax & 0x10) !== 0,
-    cbitpos: ebx & 0x3f,
-    reducedPhysBits: (ebx >>> 6) & 0x3f,
-    maxAsid: leaf.getUint32(8, true),
-    minSevAsid: leaf.getUint32(12, true),
-  };
-}
-
-/** EAX, EBX, ECX and EDX of a leaf, little-endian: the cpuid driver (cpuid(4)) takes the leaf as file offset. */
-async function cpuidLeaf(host: Host, leaf: number, unknown: Record<string, string>): Promise<DataView | undefined> {
-  const reading = await host.shell.readFile('/dev/cpu/0/cpuid', { offset: leaf, length: 16 });
-  if (reading.outcome === 'read' && reading.bytes.length === 16)
-    return new DataView(reading.bytes.buffer, reading.bytes.byteOffset, 16);
-  unknown.cpuid = reading.outcome === 'unreadable' ? reading.because : '/dev/cpu/0/cpuid is absent (modprobe cpuid)';
+  const leaf = await readEncryptionLeaf(host.shell);
+  if (leaf.outcome === 'read') return leaf.value;
+  unknown.cpuid = leaf.because;
   return undefined;
 }
 
@@ -211,11 +178,15 @@ async function readText(host: Host, path: string): Promise<{ text?: string; beca
 }
 
 async function readMiscCapacity(host: Host, unknown: Record<string, string>): Promise<MiscCapacity | undefined> {
-  const { text, because } = await readText(host, '/sys/fs/cgroup/misc.capacity');
-  if (text === undefined) {
-    unknown.misc = because;
+  const paths = MISC_CGROUP_ROOTS.map((root) => `${root}/misc.capacity`);
+  const readings = await host.shell.readFiles(paths);
+  const found = readings.find((reading) => reading.outcome === 'read');
+  if (found?.outcome !== 'read') {
+    const closed = readings.find((reading) => reading.outcome === 'unreadable');
+    unknown.misc = closed?.outcome === 'unreadable' ? closed.because : `there is none of ${paths.join(', ')}`;
     return undefined;
   }
+  const text = Buffer.from(found.bytes).toString('utf8');
   const value = (key: string) => new RegExp(`^${key} (\\d+)$`, 'm').exec(text)?.[1];
   const [sev, sevEs] = [value('sev'), value('sev_es')];
   return {

@@ -1,9 +1,7 @@
+import { MISC_CGROUP_ROOTS as ROOTS } from '../facts.ts';
 import type { Host } from '../host.ts';
 import { parseFlatKeyed } from './parse.ts';
 import { type PreflightReadings, type Reading, read, textOf } from './readings.ts';
-
-/** Where the controller may be mounted: cgroup v2, v1, and v2 beside v1 (kernel/cgroup/misc.c has its files in both). */
-const ROOTS = ['/sys/fs/cgroup', '/sys/fs/cgroup/misc', '/sys/fs/cgroup/unified'];
 
 type Counts = Readonly<Record<string, number>>;
 

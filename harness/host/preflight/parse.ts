@@ -1,4 +1,4 @@
-import type { CpuInfo, EncryptionLeaf, FirmwareDescriptor, ModprobeLine } from './readings.ts';
+import type { CpuInfo, FirmwareDescriptor, ModprobeLine } from './readings.ts';
 
 /** The first processor of /proc/cpuinfo; undefined where the vendor is missing (not an x86 file). */
 export function parseCpuInfo(text: string): CpuInfo | undefined {
@@ -22,28 +22,6 @@ export function parseCpuInfo(text: string): CpuInfo | undefined {
     brand: fields.get('model name') ?? '',
     microcode: Number.isNaN(microcode) ? undefined : microcode,
     flags: (fields.get('flags') ?? '').split(/\s+/).filter((flag) => flag !== ''),
-  };
-}
-
-/** EAX, EBX, ECX and EDX as the cpuid driver gives them; undefined when the bytes are fewer. */
-export function parseRegisters(bytes: Uint8Array): readonly [number, number, number, number] | undefined {
-  if (bytes.length < 16) return undefined;
-  const view = new DataView(bytes.buffer, bytes.byteOffset, 16);
-  return [view.getUint32(0, true), view.getUint32(4, true), view.getUint32(8, true), view.getUint32(12, true)];
-}
-
-/** Fn8000_001F (AMD APM volume 3, section E.4.17). */
-export function parseEncryptionLeaf([eax, ebx, ecx, edx]: readonly [number, number, number, number]): EncryptionLeaf {
-  return {
-    sme: (eax & 0x01) !== 0,
-    sev: (eax & 0x02) !== 0,
-    sevEs: (eax & 0x08) !== 0,
-    sevSnp: (eax & 0x10) !== 0,
-    cbitpos: ebx & 0x3f,
-    reducedPhysBits: (ebx >>> 6) & 0x3f,
-    vmpls: (ebx >>> 12) & 0xf,
-    maxAsid: ecx,
-    minSevAsid: edx,
   };
 }
 

@@ -69,7 +69,8 @@ describe('CPUID', () => {
     ['without permission', denied, /permission denied/],
     ['of too few bytes', bytes('short'), /5 bytes/],
   ])('%s is unknown', async (_, reading, because) => {
-    const files = reading === undefined ? {} : { 'cpuid:8000001f': reading };
+    const largest = registers(0x80000023, 0, 0, 0);
+    const files = reading === undefined ? {} : { 'cpuid:80000000': largest, 'cpuid:8000001f': reading };
     expect((await readPreflight(host({ files }))).encryptionLeaf).toMatchObject({
       outcome: 'unknown',
       because: expect.stringMatching(because),

@@ -1,5 +1,6 @@
 import { posix } from 'node:path';
 import { errorText } from '../../../core/errors.ts';
+import { readEncryptionLeaf } from '../cpuid.ts';
 import { readSevFacts } from '../facts.ts';
 import type { Host } from '../host.ts';
 import { readPlatformStatus } from '../secure-processor/device.ts';
@@ -7,13 +8,10 @@ import { sessionFolders } from '../session-folders.ts';
 import { readConfiguration } from './configuration.ts';
 import { readMiscCgroup } from './misc-cgroup.ts';
 import * as parse from './parse.ts';
-import type { EncryptionLeaf, MemoryLockLimit, PreflightReadings, Reading } from './readings.ts';
+import type { MemoryLockLimit, PreflightReadings, Reading } from './readings.ts';
 import { firstThere, read, textOf } from './readings.ts';
 
 const KVM_AMD = '/sys/module/kvm_amd/parameters';
-const CPUID_DEVICE = '/dev/cpu/0/cpuid';
-const ENCRYPTION_LEAF = 0x8000001f;
-const LARGEST_EXTENDED_LEAF = 0x80000000;
 const DEV_SEV = '/dev/sev';
 /** OVMF as Debian, Fedora and SUSE name it, and the SELinux policy that must let QEMU at /dev/sev. */
 const PACKAGES = ['ovmf', 'edk2-ovmf', 'qemu-ovmf-x86_64', 'selinux-policy'];
@@ -44,7 +42,7 @@ export async function readPreflight(host: Host): Promise<PreflightReadings> {
   const [readings, encryptionLeaf, configuration, misc, kernelLog, packages, devSev, tsme, groups, libvirt, models] =
     await Promise.all([
       host.shell.readFiles(names.map((name) => TEXT_FILES[name])),
-      readEncryptionLeaf(host),
+      readEncryptionLeaf(host.shell),
       readConfiguration(host),
       readMiscCgroup(host),
       readKernelLog(host),
@@ -123,32 +121,6 @@ function moduleLoaded(parameters: readonly Reading<string>[]): Reading<boolean> 
   if (parameters.some((parameter) => parameter.outcome === 'read')) return read(true);
   const unknown = parameters.find((parameter) => parameter.outcome === 'unknown');
   return unknown === undefined || unknown.outcome !== 'unknown' ? read(false) : unknown;
-}
-
-/**
- * The leaf only where the processor has it: beyond the largest leaf Intel processors answer with another leaf's numbers
- * (Intel SDM, CPUID), which must not be taken for SEV.
- */
-async function readEncryptionLeaf(host: Host): Promise<Reading<EncryptionLeaf>> {
-  const [largest, leaf] = await Promise.all(
-    [LARGEST_EXTENDED_LEAF, ENCRYPTION_LEAF].map((offset) => host.shell.readFile(CPUID_DEVICE, { offset, length: 16 })),
-  );
-  if (leaf?.outcome !== 'read') {
-    return {
-      outcome: 'unknown',
-      because:
-        leaf?.outcome === 'unreadable'
-          ? `${CPUID_DEVICE}: ${leaf.because}`
-          : `${CPUID_DEVICE} does not exist ('modprobe cpuid' makes it)`,
-    };
-  }
-  const registers = parse.parseRegisters(leaf.bytes);
-  if (registers === undefined)
-    return { outcome: 'unknown', because: `${CPUID_DEVICE} gave ${leaf.bytes.length} bytes` };
-  const largestLeaf = largest?.outcome === 'read' ? (parse.parseRegisters(largest.bytes)?.[0] ?? 0) : 0;
-  if (largestLeaf >= LARGEST_EXTENDED_LEAF && largestLeaf < ENCRYPTION_LEAF)
-    return { outcome: 'absent', because: `the processor's largest CPUID leaf is 0x${largestLeaf.toString(16)}` };
-  return read(parse.parseEncryptionLeaf(registers));
 }
 
 /** `dmesg`, else the file in which some systems keep the log of the boot. */

@@ -1,3 +1,4 @@
+import type { EncryptionLeaf } from '../cpuid.ts';
 import type { SevFacts } from '../facts.ts';
 import type { PlatformStatus } from '../secure-processor/device.ts';
 import type { FileReading, FileStat, HostShell } from '../shell.ts';
@@ -17,19 +18,6 @@ export interface CpuInfo {
   readonly brand: string;
   readonly microcode: number | undefined;
   readonly flags: readonly string[];
-}
-
-/** CPUID Fn8000_001F (AMD APM volume 3, section E.4.17), bit by bit. */
-export interface EncryptionLeaf {
-  readonly sme: boolean;
-  readonly sev: boolean;
-  readonly sevEs: boolean;
-  readonly sevSnp: boolean;
-  readonly vmpls: number;
-  readonly cbitpos: number;
-  readonly reducedPhysBits: number;
-  readonly maxAsid: number;
-  readonly minSevAsid: number;
 }
 
 /** One line of the modprobe configuration that concerns SEV. */
