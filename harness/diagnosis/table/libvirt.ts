@@ -126,7 +126,7 @@ export const libvirtEntries: readonly Entry[] = [
     fix: "<backend model='random'>/dev/urandom</backend>.",
     caution: 'The text says "only one", and means exactly one.',
     example: 'XML error: only one RNG backend is supported',
-    source: RECORDED,
+    source: 'recorded with libvirt 9.0',
   },
   {
     id: 'secure-with-autoselection',

@@ -237,7 +237,7 @@ export const qemuInitEntries: readonly Entry[] = [
     cause: "SEV needs KVM, and the domain has type='qemu'.",
     fix: "<domain type='kvm'>.",
     example: "../../softmmu/vl.c:2590: qemu_machine_creation_done: Assertion `machine->cgs->ready' failed.",
-    source: 'recorded with QEMU 7.2 and 11.3',
+    source: 'recorded with libvirt 9.0 and QEMU 7.2',
   },
   {
     id: 'kernel-too-old-for-vm-type',
