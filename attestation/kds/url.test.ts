@@ -106,7 +106,8 @@ describe('addresses of the Key Distribution Service', () => {
     fc.assert(
       fc.property(text, (url) => {
         try {
-          parseKdsUrl(url);
+          const asked = parseKdsUrl(url);
+          expect(parseKdsUrl(formatKdsUrl(asked))).toEqual(asked);
         } catch (error) {
           if (!isSevHarnessError(error, 'KDS_URL_INVALID')) throw error;
         }

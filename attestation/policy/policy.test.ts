@@ -1,6 +1,5 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { isSevHarnessError } from '../../core/errors.ts';
 import { explainSevPolicy, formatSevPolicy, inspectSevPolicy, parseSevPolicy } from './sev.ts';
 import { formatSnpPolicy, inspectSnpPolicy, parseSnpPolicy } from './snp.ts';
 
@@ -71,13 +70,25 @@ describe('SEV policy', () => {
   });
 
   it('takes any text as a policy or refuses it with a code', () => {
+    const digits = fc
+      .oneof(fc.nat({ max: 0xffff_ffff }), fc.maxSafeNat())
+      .chain((value) =>
+        fc.constantFrom(
+          String(value),
+          `0x${value.toString(16)}`,
+          value.toString(16),
+          ` ${value}`,
+          `${value}.0`,
+          `-${value}`,
+        ),
+      );
+    const anyText = fc.oneof(fc.string(), digits);
     fc.assert(
-      fc.property(fc.string(), (text) => {
-        try {
-          return parseSevPolicy(text).value >= 0;
-        } catch (error) {
-          return isSevHarnessError(error, 'POLICY_INVALID');
-        }
+      fc.property(anyText, (text) => {
+        // 32 bits, as decimal digits or in hex behind 0x, and nothing around them.
+        const isNumber = /^(?:\d+|0[xX][0-9a-fA-F]+)$/.test(text) && Number(text) <= 0xffff_ffff;
+        if (isNumber) expect(parseSevPolicy(text).value).toBe(Number(text));
+        else expect(() => parseSevPolicy(text)).toThrow(expect.objectContaining({ code: 'POLICY_INVALID' }));
       }),
     );
   });

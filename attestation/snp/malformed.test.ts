@@ -164,7 +164,8 @@ describe('what is read is written back', () => {
         const bytes = changes.reduce((before, [offset, value]) => set(offset, value)(before), report);
         try {
           parseSnpReport(bytes);
-        } catch {
+        } catch (error) {
+          expect(error).toMatchObject({ code: 'SNP_REPORT_MALFORMED' });
           return;
         }
         taken += 1;

@@ -133,7 +133,9 @@ export class ClientConnection {
   }
 
   #replyError(header: MessageHeader, error: unknown): void {
-    const fields = refusalFields(error) ?? refusalFields(refusal('INTERNAL_ERROR', 'QEMU', errorText(error)));
+    const fields =
+      refusalFields(error) ??
+      refusalFields(refusal('INTERNAL_ERROR', 'QEMU', `defect of the emulated host: ${errorText(error)}`));
     if (fields === undefined) return;
     this.streams.forget(header.serial);
     this.#log(`refused procedure ${header.proc}: ${fields.message}`);
