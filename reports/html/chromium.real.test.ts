@@ -123,6 +123,15 @@ describe('the page in Chromium', () => {
     expect(await open.evaluate('document.querySelector(".scenario").id')).toBe('slot-limit');
   });
 
+  test('a telephone shows in the overview what failed and why, without the promises', async () => {
+    const open = await chromium.open(page(runs.redRun), { width: 360 });
+    const row = await open.evaluate<string>(`document.querySelector('.index tbody tr').innerText`);
+    expect(row).toContain('2 of 6 checks failed: “after one guest stops, exactly one more starts”');
+    expect(row).not.toContain('The host runs exactly as many SEV guests');
+    const box = await open.evaluate<number>(`document.querySelector('.index .because').getBoundingClientRect().width`);
+    expect(box).toBeGreaterThan(250);
+  });
+
   test('1006 guests are one area that reaches the limit line, quickly and in one page', async () => {
     const text = page(runs.bigRun);
     const open = await chromium.open(text);

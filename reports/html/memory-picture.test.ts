@@ -36,6 +36,22 @@ test('shows both guests with the entropy of what they hold, and the same facts a
   expect(markup.match(/<g transform=/g)).toHaveLength(2);
 });
 
+test.each([
+  [0, 'with SEV: nearly all of the map is empty, '],
+  [7.99, 'with SEV: nearly all of the map is dark, '],
+])('a map that is nearly all %s bits per byte is explained, a mixed one is not', (bits, words) => {
+  const [guest] = picture.guests;
+  const of = (other: number, others: number) => {
+    const tileBits = Array.from({ length: 100 }, (_, tile) => (tile < others ? other : bits));
+    return renderMemoryPicture(
+      { ...picture, guests: [{ ...guest, name: 'with SEV', tileBits } as typeof guest & {}] },
+      'm',
+    ).markup;
+  };
+  expect(of(3, 10)).toContain(`<p>${words}`);
+  expect(of(3, 11)).not.toContain('nearly all');
+});
+
 test('has no script, no style attribute and no reference to anything outside of it', () => {
   const { markup } = renderMemoryPicture(picture, 'm');
   expect(markup).not.toMatch(/<script|style=|href=|url\(|NaN|undefined/);

@@ -15,6 +15,8 @@ const CELL = PLOT_WIDTH / MAP_COLUMNS;
 const MAX_TILES = 4096;
 /** Shades of the map: 1 bit per byte each. */
 const LEVELS = 8;
+/** From this share of the parts on a map has one colour to the eye. */
+const NEARLY_ALL = 0.9;
 const COUNT = /^\d+$/;
 
 function areNumbers(value: unknown, from: number, to: number): value is number[] {
@@ -106,6 +108,16 @@ function table({ guests }: MemoryPicture): Html {
   )}</tbody></table></div>`;
 }
 
+/** A map of nearly one colour looks like a picture that failed: says why it is none. */
+function oneColour({ name, tileBits }: Guest): string | undefined {
+  const share = (isSuch: (bits: number) => boolean) => tileBits.filter(isSuch).length / Math.max(1, tileBits.length);
+  if (share((bits) => bits === 0) >= NEARLY_ALL)
+    return `${name}: nearly all of the map is empty, as memory that a guest has not written yet reads as zeros, encrypted or not. The few parts that hold something tell guests apart; the table counts them.`;
+  if (share((bits) => bits > 7) >= NEARLY_ALL)
+    return `${name}: nearly all of the map is dark, as every part looks random. Ciphertext looks like that, and so does what is compressed.`;
+  return undefined;
+}
+
 /** The memories of guests side by side: how often each byte value occurs, and how random each part looks. `id` is unique in the page. */
 export function renderMemoryPicture(picture: MemoryPicture, id: string): Html {
   const { guests, sampledOf } = picture;
@@ -114,5 +126,8 @@ export function renderMemoryPicture(picture: MemoryPicture, id: string): Html {
   const words = guests
     .map(({ name, histogram }) => `${name}: ${entropy(histogram).toFixed(2)} bits per byte`)
     .join('. ');
-  return html`<figure class="timeline"><figcaption>Memory as the host reads it</figcaption><div class="scroll" tabindex="0" role="region" aria-label="Memory as the host reads it"><svg viewBox="0 0 ${Math.max(1, width)} ${px(height)}" role="img" aria-labelledby="${id}-name ${id}-words"><title id="${id}-name">Memory as the host reads it</title><desc id="${id}-words">${words}. The table below has the same facts.</desc>${guests.map((guest, index) => drawGuest(guest, index * (COLUMN_WIDTH + COLUMN_GAP)))}</svg></div><p class="quiet">Above: how often each byte value occurs in pages that are not all zeros, from one byte in ${sampledOf}; heights are square roots. Below: each part of the memory from low to high addresses, row by row; the darker, the more bits per byte (8 is random, as ciphertext is; empty is zeros).</p>${table(picture)}</figure>`;
+  const notes = guests
+    .map((guest) => oneColour(guest) ?? '')
+    .flatMap((text) => (text === '' ? [] : html`<p>${text}</p>`));
+  return html`<figure class="timeline"><figcaption>Memory as the host reads it</figcaption><div class="scroll" tabindex="0" role="region" aria-label="Memory as the host reads it"><svg viewBox="0 0 ${Math.max(1, width)} ${px(height)}" role="img" aria-labelledby="${id}-name ${id}-words"><title id="${id}-name">Memory as the host reads it</title><desc id="${id}-words">${words}. The table below has the same facts.</desc>${guests.map((guest, index) => drawGuest(guest, index * (COLUMN_WIDTH + COLUMN_GAP)))}</svg></div><p class="quiet">Above: how often each byte value occurs in pages that are not all zeros, from one byte in ${sampledOf}; heights are square roots. Below: each part of the memory from low to high addresses, row by row; the darker, the more bits per byte (8 is random, as ciphertext is; empty is zeros).</p>${notes}${table(picture)}</figure>`;
 }

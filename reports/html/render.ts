@@ -77,7 +77,7 @@ function indexRow(scenario: ScenarioRow): Html {
   const made = checks.filter((check) => check.outcome !== 'skipped').length;
   const held = made === checks.length ? `${made}` : `${made} of ${checks.length}`;
   const words = failed > 0 ? `${failed} of ${checks.length} broken` : checks.length === 0 ? '–' : held;
-  return html`<tr><td>${outcomeMark(scenario)}</td><th scope="row"><a href="#${anchor(scenario.id)}">${scenario.id}</a></th><td class="wide">${scenario.title}${indexReason(scenario)}</td><td>${words}</td><td class="number">${formatDuration(scenarioDurationMs(scenario))}</td></tr>`;
+  return html`<tr><td>${outcomeMark(scenario)}</td><th scope="row"><a href="#${anchor(scenario.id)}">${scenario.id}</a></th><td class="promise"><span class="wide">${scenario.title}</span>${indexReason(scenario)}</td><td>${words}</td><td class="number">${formatDuration(scenarioDurationMs(scenario))}</td></tr>`;
 }
 
 function index(scenarios: readonly ScenarioRow[]): Html {

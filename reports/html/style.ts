@@ -116,7 +116,7 @@ footer{border-top:1px solid var(--line);color:var(--quiet);font-size:.84rem;padd
 .step-line{grid-template-columns:1.3rem 1fr 4.6rem}.step-bar{display:none}
 .checks thead{position:absolute;left:-999px}.checks tr,.checks td,.checks th{display:block;width:auto}.checks tr{border-bottom:1px solid var(--line);padding:.5rem 0}.checks td,.checks th{border:0;padding:.1rem .5rem}
 .checks td:empty{display:none}.checks td[data-label]::before{content:attr(data-label) ": ";color:var(--quiet);font-size:.8rem}
-.index .wide{display:none}.index thead th:nth-child(1){width:6.6rem}.index thead th:nth-child(2){width:auto}.index thead th:nth-child(4),.index thead th:nth-child(5){width:5rem}}
+.index,.index tbody{display:block}.index thead{position:absolute;left:-999px}.index .wide{display:none}.index tr{display:grid;grid-template-columns:6.6rem 1fr auto;column-gap:.5rem;border-bottom:1px solid var(--line)}.index td,.index th{border:0;padding-right:0}.index td.number{display:none}.index .promise{grid-row:2;grid-column:1/-1;padding:0}}
 @media print{:root{color-scheme:light;--page:#fff;--sheet:#fff;--sunk:#f4f4f4;--ink:#000;--quiet:#444;--line:#bbb;--link:#000;--passed:#0b5a36;--failed:#8f1a14;--flaky:#6b4000;--broken:#6b4000;--interrupted:#4b357a;--skipped:#3c4855;--first:#2f7396;--reuse:#8fbfd6;--on-first:#fff;--on-reuse:#000;--field:#f4f4f4;--limit:#000}
 html{font-size:12px}body{font-size:.95rem}.tools,.skip{display:none}.scenario,.error,figure,tr{break-inside:avoid-page}.scenario{break-inside:auto}pre,.scroll{max-height:none;overflow:visible}.timeline .scroll>svg{min-width:0}
 .bar,.field,.memory,.span,.track,.usage{print-color-adjust:exact;-webkit-print-color-adjust:exact}.timeline-data{display:none}}
