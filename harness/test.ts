@@ -95,6 +95,8 @@ export {
 export { answerOf, type HostAnswer } from './host/answer.ts';
 export { encryptionInventory } from './host/inventory.ts';
 export {
+  countLookedAt,
+  countMeans,
   countVerdicts,
   formatDefects,
   judgeDefects,

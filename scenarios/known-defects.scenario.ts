@@ -1,4 +1,6 @@
 import {
+  countLookedAt,
+  countMeans,
   countVerdicts,
   formatDefects,
   GuestLauncher,
@@ -60,8 +62,16 @@ scenario(
     evidence.attach('known-defects.txt', formatDefects(machine, readings, judged));
     note(`${countVerdicts(judged)}; those that nobody can see are named in known-defects.txt`);
     for (const text of untested(judged)) note(text);
-    check('active-tests', { expected: [], actual: vulnerableTo(judged, 'test') });
-    check('version-floors', { expected: [], actual: vulnerableTo(judged, 'version', 'platform bit') });
-    check('every-defect-judged', { expected: [], actual: unjudged(judged) });
+    // An empty list alone would not show whether anything was looked at.
+    const vulnerableBy = (...by: readonly ('test' | 'version' | 'platform bit')[]) => {
+      const vulnerable = vulnerableTo(judged, ...by);
+      const actual = { vulnerable, of: countLookedAt(judged, ...by) };
+      return { expected: { vulnerable: [] }, actual, passed: vulnerable.length === 0 };
+    };
+    check('active-tests', vulnerableBy('test'));
+    check('version-floors', vulnerableBy('version', 'platform bit'));
+    const open = unjudged(judged);
+    const actual = { unjudged: open, of: countMeans(judged) };
+    check('every-defect-judged', { expected: { unjudged: [] }, actual, passed: open.length === 0 });
   },
 );

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { KNOWN_DEFECTS } from './catalogue.ts';
-import { formatDefects, judgeDefects, unjudged, untested, vulnerableTo } from './judge.ts';
+import { countLookedAt, countMeans, formatDefects, judgeDefects, unjudged, untested, vulnerableTo } from './judge.ts';
 import type { DefectReadings } from './readings.ts';
 
 const good: DefectReadings = {
@@ -54,6 +54,18 @@ describe('the list of defects', () => {
     const text = formatDefects('a machine', good, judgeDefects(good));
     for (const { names } of KNOWN_DEFECTS) expect(text).toContain(names);
     expect(text).toContain('cannot be seen from outside');
+  });
+
+  it('says how many entries each means looked at, and adds up to the whole', () => {
+    const judged = judgeDefects(good);
+    const means = ['test', 'version', 'platform bit', 'none'] as const;
+    const number = (text: string) => Number(/^\d+/.exec(text)?.[0]);
+    const sum = means.reduce((total, by) => total + number(countLookedAt(judged, by)), 0);
+    expect(sum).toBe(KNOWN_DEFECTS.length);
+    expect(countLookedAt(judged, 'test')).toMatch(/^\d+ entries by test: (\d+ [a-z ]+, )*\d+ [a-z ]+$/);
+    const [all, ...each] = [...countMeans(judged).matchAll(/\d+/g)].map(([digits]) => Number(digits));
+    expect(all).toBe(KNOWN_DEFECTS.length);
+    expect(each).toEqual(means.map((by) => number(countLookedAt(judged, by))));
   });
 
   it('names each defect once', () => {

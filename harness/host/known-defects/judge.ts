@@ -28,13 +28,30 @@ const MEANING: Readonly<Record<DefectVerdict, string>> = {
   'not affected': 'does not concern this generation or set-up',
 };
 
-/** `26 defects: 2 fixed, 3 exposed, …` */
+/** `26 entries: 2 fixed, 3 exposed, …` */
 export function countVerdicts(judged: readonly JudgedDefect[]): string {
+  return `${judged.length} entries: ${verdictCounts(judged)}`;
+}
+
+/** `6 entries by test: 3 exposed, 2 fixed, 1 not affected`: how many of the list these means looked at. */
+export function countLookedAt(judged: readonly JudgedDefect[], ...by: readonly Detection[]): string {
+  const rows = judged.filter(({ defect }) => by.includes(defect.detection));
+  return `${rows.length} entries by ${by.join(' or ')}: ${verdictCounts(rows)}`;
+}
+
+/** `26 entries: 6 by test, …, 3 cannot be seen from outside`. */
+export function countMeans(judged: readonly JudgedDefect[]): string {
+  const count = (by: Detection) => judged.filter(({ defect }) => defect.detection === by).length;
+  const seen = (['test', 'version', 'platform bit'] as const).map((by) => `${count(by)} by ${by}`);
+  return `${judged.length} entries: ${seen.join(', ')}, ${count('none')} cannot be seen from outside`;
+}
+
+function verdictCounts(judged: readonly JudgedDefect[]): string {
   const counts = ORDER.flatMap((verdict) => {
     const count = judged.filter((row) => row.verdict === verdict).length;
     return count === 0 ? [] : [`${count} ${verdict}`];
   });
-  return `${judged.length} entries: ${counts.join(', ')}`;
+  return counts.join(', ');
 }
 
 /** The tests that could not be made, and why. */
