@@ -28,4 +28,7 @@ export const reportErrors = {
 
 export const reportError = errorFactory(reportErrors);
 
+export const NOT_WRITTEN_HINT =
+  'Make room there, or give --report another folder; what the terminal says of the run holds.';
+
 export const RUN_FILE_HINT = 'Give the run.json or run.jsonl of a report folder, or the folder itself.';

@@ -302,6 +302,17 @@ describe('scenario', () => {
     ]);
   });
 
+  it('says how the run went also where its report cannot be written, and is not green', async () => {
+    const report = path.join(folder, 'cut');
+    // No file may grow beyond 16 KiB, as on a disk that is full.
+    const limited = `trap '' XFSZ; ulimit -f 32; exec "$@"`;
+    const words = ['-c', limited, 'sh', process.execPath, main, 'scenario', 'slot-churn', '--report', report];
+    const { exitCode, stderr } = await execa('sh', words, { reject: false, env: { NO_COLOR: '1' } });
+    expect(stderr).toMatch(/^PASSED {2}/m);
+    expect(stderr).toMatch(/^error: could not .*EFBIG.* \[REPORT_WRITE_FAILED\]\n {2}hint: Make room/m);
+    expect(exitCode).toBe(2);
+  });
+
   it('lists scenarios without running any', async () => {
     const { code, stdout } = await harness(['scenario', '--list', '--json']);
     expect(code).toBe(0);

@@ -5,7 +5,7 @@ import { systemClock } from '../../core/clock.ts';
 import { errorText, isSevHarnessError } from '../../core/errors.ts';
 import { openLiveReport } from '../../reports/live.ts';
 import type { RunEvent } from '../../reports/model/events.ts';
-import { type RunHeader, SCHEMA_VERSION } from '../../reports/model/run.ts';
+import { type Run, type RunHeader, SCHEMA_VERSION } from '../../reports/model/run.ts';
 import { openJsonStream, openTerminal } from '../../reports/terminal/stream.ts';
 import { harnessError } from '../errors.ts';
 import { reportedError, type UntimedEvent } from '../fixtures/recorder.ts';
@@ -21,7 +21,7 @@ import { NEEDS } from '../host/needs.ts';
 import { preflightSummary } from '../host/preflight/index.ts';
 import { assertKnownFaults } from './fault-names.ts';
 import { catchInterrupts } from './interrupt.ts';
-import { explainUnexpected, formatColumns, say } from './output.ts';
+import { EXIT, explainUnexpected, formatColumns, printError, say } from './output.ts';
 import { runScenarios } from './run-scenarios.ts';
 import { loadScenarios, type ScenarioFile, selectScenarios } from './scenario-files.ts';
 import { harnessVersion } from './version.ts';
@@ -114,9 +114,18 @@ export async function scenarioVerb(ids: readonly string[], options: ScenarioOpti
   });
   const { exitCode } = report.snapshot();
   emitNow({ type: 'run-finished', exitCode });
-  const run = report.finish();
+  let unwritten: unknown;
+  let run: Run;
+  try {
+    run = report.finish();
+  } catch (error) {
+    unwritten = error;
+    run = report.snapshot();
+  }
   terminal.finish(run, report.path);
-  return run.exitCode;
+  if (unwritten === undefined) return run.exitCode;
+  printError(unwritten);
+  return run.exitCode === EXIT.ok ? EXIT.broken : run.exitCode;
 }
 
 function listScenarios(scenarios: readonly ScenarioFile[], asJson: boolean): void {

@@ -1,5 +1,5 @@
 import type { MemoryPicture } from '../model/run.ts';
-import { formatBytes } from '../model/text.ts';
+import { formatBytes, list } from '../model/text.ts';
 import { type Html, html } from './markup.ts';
 
 type Guest = MemoryPicture['guests'][number];
@@ -109,12 +109,12 @@ function table({ guests }: MemoryPicture): Html {
 }
 
 /** A map of nearly one colour looks like a picture that failed: says why it is none. */
-function oneColour({ name, tileBits }: Guest): string | undefined {
+function oneColour({ tileBits }: Guest): string | undefined {
   const share = (isSuch: (bits: number) => boolean) => tileBits.filter(isSuch).length / Math.max(1, tileBits.length);
   if (share((bits) => bits === 0) >= NEARLY_ALL)
-    return `${name}: nearly all of the map is empty, as memory that a guest has not written yet reads as zeros, encrypted or not. The few parts that hold something tell guests apart; the table counts them.`;
+    return 'nearly all of the map is empty, as memory that a guest has not written yet reads as zeros, encrypted or not. The few parts that hold something tell guests apart; the table counts them.';
   if (share((bits) => bits > 7) >= NEARLY_ALL)
-    return `${name}: nearly all of the map is dark, as every part looks random. Ciphertext looks like that, and so does what is compressed.`;
+    return 'nearly all of the map is dark, as every part looks random. Ciphertext looks like that, and so does what is compressed.';
   return undefined;
 }
 
@@ -126,8 +126,10 @@ export function renderMemoryPicture(picture: MemoryPicture, id: string): Html {
   const words = guests
     .map(({ name, histogram }) => `${name}: ${entropy(histogram).toFixed(2)} bits per byte`)
     .join('. ');
-  const notes = guests
-    .map((guest) => oneColour(guest) ?? '')
-    .flatMap((text) => (text === '' ? [] : html`<p>${text}</p>`));
+  const reasons = [...new Set(guests.map(oneColour))].filter((reason) => reason !== undefined);
+  const notes = reasons.map((reason) => {
+    const names = guests.filter((guest) => oneColour(guest) === reason).map(({ name }) => name);
+    return html`<p>${list(names)}: ${reason}</p>`;
+  });
   return html`<figure class="timeline"><figcaption>Memory as the host reads it</figcaption><div class="scroll" tabindex="0" role="region" aria-label="Memory as the host reads it"><svg viewBox="0 0 ${Math.max(1, width)} ${px(height)}" role="img" aria-labelledby="${id}-name ${id}-words"><title id="${id}-name">Memory as the host reads it</title><desc id="${id}-words">${words}. The table below has the same facts.</desc>${guests.map((guest, index) => drawGuest(guest, index * (COLUMN_WIDTH + COLUMN_GAP)))}</svg></div><p class="quiet">Above: how often each byte value occurs in pages that are not all zeros, from one byte in ${sampledOf}; heights are square roots. Below: each part of the memory from low to high addresses, row by row; the darker, the more bits per byte (8 is random, as ciphertext is; empty is zeros).</p>${notes}${table(picture)}</figure>`;
 }

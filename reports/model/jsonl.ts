@@ -1,6 +1,6 @@
 import { appendFileSync, closeSync, openSync } from 'node:fs';
 import { errorText } from '../../core/errors.ts';
-import { RUN_FILE_HINT, reportError } from '../errors.ts';
+import { NOT_WRITTEN_HINT, RUN_FILE_HINT, reportError } from '../errors.ts';
 import type { RunEvent } from './events.ts';
 import { firstViolation } from './schema-check.ts';
 
@@ -26,6 +26,7 @@ export function openEventLog(path: string): EventLog {
         throw reportError('REPORT_WRITE_FAILED', `could not append to ${path}: ${errorText(cause)}`, {
           cause,
           details: { path },
+          hint: NOT_WRITTEN_HINT,
         });
       }
     },

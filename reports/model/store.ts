@@ -12,7 +12,7 @@ import {
 } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { errorText, isSevHarnessError } from '../../core/errors.ts';
-import { reportError } from '../errors.ts';
+import { NOT_WRITTEN_HINT, reportError } from '../errors.ts';
 import { makeFolder } from './folder.ts';
 import { type EventLog, openEventLog, parseEventLines } from './jsonl.ts';
 import { type EvidenceItem, SLOT_TIMELINE_TYPE } from './run.ts';
@@ -114,6 +114,7 @@ function replaceFile(folder: string, name: string, content: string): void {
     throw reportError('REPORT_WRITE_FAILED', `could not write ${join(folder, name)}: ${errorText(cause)}`, {
       cause,
       details: { folder, file: name },
+      hint: NOT_WRITTEN_HINT,
     });
   }
 }
