@@ -244,6 +244,20 @@ describe('unknown text', () => {
     expect(diagnose(log(commandLine))).toMatchObject({ findings: [], unknownCount: 0 });
   });
 
+  it("does not take the kernel's own complaints for failures of a guest", () => {
+    const dmesg = [
+      '[    0.000000] Command line: ro panic=1 mem_encrypt=on kvm_amd.sev=1',
+      '[    0.000000] DMI not present or invalid.',
+      'Nov 23 07:35:31 lab7 kernel: Performance Events: unsupported CPU family 6 model 167',
+      '<4>[    0.401124] intel_pstate: CPU model not supported',
+      '[    9.123456] ccp 0000:22:00.1: SEV API:1.55 build:29',
+    ];
+    expect(isExplained(diagnose(log(dmesg.join('\n'))))).toBe(true);
+    const odd = '[    9.123456] ccp 0000:22:00.1: sev something new failed';
+    expect(diagnose(log([...dmesg, odd].join('\n'))).unknown).toMatchObject([{ line: 6 }]);
+    expect(diagnose(log('DMI not present or invalid.')).unknownCount).toBe(1);
+  });
+
   it('may be empty: then nothing failed', () => {
     expect(isExplained(diagnose(log('')))).toBe(true);
     expect(formatDiagnosis(diagnose(log('')), plain)).toContain('Nothing in it reports a failure.');

@@ -67,6 +67,9 @@ const MAX_SHOWN = 300;
 
 const LOOKS_LIKE_FAILURE =
   /\b(?:fail(?:ed|ure)?|error|cannot|can't|could not|unable|refused|denied|invalid|unsupported|not (?:supported|permitted|available|found|accessible)|fatal|panic|timed out|out of memory|killed|segfault|rejected|terminat(?:ed|ing)|abort(?:ed)?|assertion)\b/i;
+/** A line of the kernel's log, as dmesg and as journalctl print it, and what of it can concern a guest with SEV. */
+const KERNEL_LINE = /^(?:<\d+>)?\[\s*\d+\.\d+\]|\bkernel: \[?/;
+const KERNEL_SUBJECT = /\bsev|\bccp\b|kvm|\bsvm\b|amd-vi|\bpsp\b|encrypt|qemu|libvirt|out of memory/i;
 /** Success in words of failure. */
 const HARMLESS = /\b(?:0 errors?|no errors?|error[ _-]?(?:policy|log|handling)|werror|rerror)\b/i;
 
@@ -94,14 +97,7 @@ export function diagnose(evidence: readonly Evidence[], given: KnownVersions = {
         const age = isNews && isEarlier ? { isFromEarlierStart: true as const } : {};
         findings.set(entry.id, { ...seen, occurrences, ...age });
       }
-      if (
-        matches.length > 0 ||
-        isEarlier ||
-        isCommandLine(text) ||
-        !LOOKS_LIKE_FAILURE.test(text) ||
-        HARMLESS.test(text)
-      )
-        continue;
+      if (matches.length > 0 || isEarlier || !reportsFailure(text)) continue;
       unknownCount++;
       if (unknown.length < MAX_UNKNOWN) unknown.push({ evidence: one.name, line, text: shownLine(text) });
     }
@@ -191,9 +187,15 @@ function fill(template: string, groups: Match['groups']): string {
   });
 }
 
-/** libvirt writes QEMU's command line into its log, environment first, words behind backslashes. */
+/** Whether a line that the table does not know reports a failure. A kernel has many of its own that concern no guest. */
+function reportsFailure(text: string): boolean {
+  if (!LOOKS_LIKE_FAILURE.test(text) || HARMLESS.test(text) || isCommandLine(text)) return false;
+  return !KERNEL_LINE.test(text) || KERNEL_SUBJECT.test(text);
+}
+
+/** libvirt writes QEMU's command line into its log, environment first, words behind backslashes; the kernel writes its own. */
 function isCommandLine(text: string): boolean {
-  return /\\$/.test(text) || /^-[a-z]/.test(text) || /^\/\S*qemu\S* /.test(text);
+  return /\\$/.test(text) || /^-[a-z]/.test(text) || /^\/\S*qemu\S* /.test(text) || /\bcommand line: /i.test(text);
 }
 
 /** One line as people may read it, without what steers a terminal. */

@@ -18,7 +18,8 @@ The same table explains refusals in the reports of scenarios. This page is compa
 - Findings come ranked: causes before what merely followed and what is harmless, and the surer before the less sure.
 - Versions narrow the causes. libvirt's log names them in its first line; else give \`--libvirt\`, \`--qemu\`, \`--kernel\`.
 - libvirt keeps one log for all starts of a guest. What only earlier starts tell is marked, comes later, and counts for no verdict.
-- A line that reports a failure in words that the table does not know is listed as unknown, of the last start alone.
+- A line that reports a failure in words that the table does not know is listed as unknown, of the last start alone;
+  in a kernel log only what can concern a guest with SEV.
 - A file may have 256 MiB. One that is no text, or that is compressed, is refused.
 - \`--json\` prints \`{ tableVersion, versions, findings, unknown, unknownCount }\`. A finding has \`id\`, \`kind\` (\`cause\`,
   \`symptom\`, \`benign\`), \`confidence\` (\`certain\`, \`likely\`, \`possible\`), \`cause\`, \`fix\`, \`evidence\`, \`line\`, \`text\`,
