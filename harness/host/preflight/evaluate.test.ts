@@ -233,6 +233,16 @@ describe('one thing wrong changes its own row and those that follow from it', ()
       { 'host.machine-slice': 'warn' },
     ],
     ['a limited session daemon', { ...goodReadings, isSession: true }, { 'host.memlock': 'warn' }],
+    [
+      'a daemon in a container that may not raise limits',
+      { ...goodReadings, memoryLock: read({ daemon: 'libvirtd', soft: '8388608', mayRaise: false }) },
+      { 'host.memlock': 'warn' },
+    ],
+    [
+      'a session daemon that may raise limits',
+      { ...goodReadings, isSession: true, memoryLock: read({ daemon: 'libvirtd', soft: '8388608', mayRaise: true }) },
+      {},
+    ],
     ['KSM on', { ...goodReadings, ksm: read('1') }, {}],
     [
       'a modprobe file that nobody may read',

@@ -84,6 +84,14 @@ export function parseMemoryLockLimit(text: string): string | undefined {
   return /^Max locked memory\s+(\S+)/m.exec(text)?.[1];
 }
 
+const CAP_SYS_RESOURCE = 24n;
+
+/** Whether /proc/PID/status gives the process CAP_SYS_RESOURCE; undefined where it names no capabilities. */
+export function parseMayRaiseLimits(text: string): boolean | undefined {
+  const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(text)?.[1];
+  return effective === undefined ? undefined : ((BigInt(`0x${effective}`) >> CAP_SYS_RESOURCE) & 1n) === 1n;
+}
+
 /** `name version` lines of dpkg-query and rpm. */
 export function parsePackageLines(text: string): Record<string, string> {
   const lines = text.split('\n').map((line) => line.trim().split(/\s+/));

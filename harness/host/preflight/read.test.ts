@@ -305,6 +305,15 @@ describe('locked memory', () => {
     });
   });
 
+  it.each([
+    ['000001ffffffffff', true],
+    ['000001fffeffffff', false],
+  ])('may be raised by a daemon of capabilities %s: %s', async (capabilities, mayRaise) => {
+    const status = bytes(`Name:\tlibvirtd\nCapEff:\t${capabilities}\nCapBnd:\t000001ffffffffff\n`);
+    const files = { '/run/libvirtd.pid': bytes('77'), '/proc/77/limits': limits, '/proc/77/status': status };
+    expect((await readPreflight(host({ files }))).memoryLock).toMatchObject({ value: { mayRaise } });
+  });
+
   it('is that of the daemon beside the socket of a session', async () => {
     const files = {
       '/x/libvirt/libvirtd.pid': bytes('78\n'),

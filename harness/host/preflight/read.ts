@@ -9,7 +9,7 @@ import { readConfiguration } from './configuration.ts';
 import { readMiscCgroup } from './misc-cgroup.ts';
 import * as parse from './parse.ts';
 import type { MemoryLockLimit, PreflightReadings, Reading } from './readings.ts';
-import { firstThere, read, textOf } from './readings.ts';
+import { firstThere, known, read, textOf } from './readings.ts';
 
 const KVM_AMD = '/sys/module/kvm_amd/parameters';
 const DEV_SEV = '/dev/sev';
@@ -192,11 +192,13 @@ async function readMemoryLock(host: Host): Promise<Reading<MemoryLockLimit>> {
     const pid = textOf(pids[index], file);
     if (pid.outcome !== 'read' || !/^\d+$/.test(pid.value)) continue;
     const limits = `/proc/${pid.value}/limits`;
-    const text = textOf(await host.shell.readFile(limits), limits);
+    const [limitsFile, statusFile] = await host.shell.readFiles([limits, `/proc/${pid.value}/status`]);
+    const text = textOf(limitsFile, limits);
     if (text.outcome !== 'read') return { outcome: 'unknown', because: text.because };
     const soft = parse.parseMemoryLockLimit(text.value);
     if (soft === undefined) return { outcome: 'unknown', because: `${limits} names no such limit` };
-    return read({ daemon: posix.basename(file, '.pid'), soft });
+    const mayRaise = parse.parseMayRaiseLimits(known(textOf(statusFile, 'status')) ?? '');
+    return read({ daemon: posix.basename(file, '.pid'), soft, ...(mayRaise === undefined ? {} : { mayRaise }) });
   }
   return { outcome: 'unknown', because: `no pid of the libvirt daemon in ${files.join(', ')}` };
 }

@@ -37,6 +37,8 @@ export interface FirmwareDescriptor {
 export interface MemoryLockLimit {
   readonly daemon: string;
   readonly soft: string;
+  /** Whether the daemon has CAP_SYS_RESOURCE, without which it raises no guest's limit; undefined where nobody may look. */
+  readonly mayRaise?: boolean;
 }
 
 /** Everything that preflight decides on: plain data, so that every row can be tested from a table. */

@@ -149,6 +149,13 @@ describe('the ways to be wrong are named, the root first', () => {
   });
 });
 
+it('owner, mode and label of /dev/sev are shown, whoever confines QEMU', () => {
+  const label = 'system_u:object_r:sev_device_t:s0';
+  const readings = { ...goodReadings, devSevStat: read({ mode: 0o660, owner: 'root', group: 'kvm', label }) };
+  const { rows } = evaluatePreflight(readings);
+  expect(rows.find(({ id }) => id === 'firmware.device-access')?.found).toBe(`0660 root:kvm ${label}`);
+});
+
 describe('a release of nova', () => {
   const releases = Object.keys(NOVA_MINIMUMS) as NovaRelease[];
   const novaRows = (readings: PreflightReadings, nova: NovaRelease) =>

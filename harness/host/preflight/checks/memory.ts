@@ -12,12 +12,12 @@ export const memoryChecks: readonly PreflightCheck[] = [
   {
     id: 'host.memlock',
     title: 'Locked memory',
-    source: '/proc/PID/limits of the libvirt daemon; nova specification, "Memory locking and accounting"',
+    source: '/proc/PID/limits and CapEff of the libvirt daemon; nova specification, "Memory locking and accounting"',
     evaluate: ({ memoryLock, isSession }) => {
       if (memoryLock.outcome !== 'read') return unread(memoryLock);
-      const { daemon, soft } = memoryLock.value;
+      const { daemon, soft, mayRaise = !isSession } = memoryLock.value;
       const found = `${daemon}: ${soft === 'unlimited' ? soft : `${soft} bytes`}`;
-      if (soft === 'unlimited' || !isSession)
+      if (soft === 'unlimited' || mayRaise)
         return {
           outcome: 'pass',
           found,
@@ -27,8 +27,10 @@ export const memoryChecks: readonly PreflightCheck[] = [
         outcome: 'warn',
         found,
         expected: 'at least the memory of the guests',
-        because: 'a session daemon may not raise the limit, and all memory of a SEV guest is locked',
-        hint: 'Use qemu:///system, or raise memlock for the user in /etc/security/limits.d.',
+        because: 'the daemon may not raise the limit (CAP_SYS_RESOURCE), and all memory of a SEV guest is locked',
+        hint: isSession
+          ? 'Use qemu:///system, or raise memlock for the user in /etc/security/limits.d.'
+          : 'Give the container or the service of the daemon CAP_SYS_RESOURCE, or memlock without limit.',
       };
     },
   },

@@ -46,8 +46,8 @@ function octal(mode: number): string {
   return `0${mode.toString(8).padStart(3, '0')}`;
 }
 
-function describe({ mode, owner, group }: FileStat): string {
-  return `${octal(mode)} ${owner}:${group}`;
+function describe({ mode, owner, group, label }: FileStat): string {
+  return `${octal(mode)} ${owner}:${group}${label === undefined ? '' : ` ${label}`}`;
 }
 
 /** QEMU runs as neither root nor the owner: it gets at the device through its group or as anybody. */
