@@ -57,6 +57,12 @@ describe('validateLaunch', () => {
     expect(validateLaunch({ ...CLAIMS, ...change }, REFERENCE).ok).toBe(false);
   });
 
+  test('knows all 32 bits of a policy', () => {
+    const { checks } = validateLaunch({ ...CLAIMS, policy: 0x8001_0005 }, { policyForbiddenBits: 0x8000_0000 });
+    const row = checks.find(({ id }) => id === 'validate.policy-forbidden-bits');
+    expect(row).toMatchObject({ outcome: 'failed', because: expect.stringContaining('0x80000000') });
+  });
+
   test.each([
     ['1.55 build 22', { buildId: 22 }],
     ['1.56 build 0', { apiMinor: 56, buildId: 0 }],

@@ -48,6 +48,9 @@ test('a pool is built, started, filled, emptied and taken away, and says what is
   expect(await refusalOf(remote.storagePoolDelete, by)).toBe(
     "38/18 failed to remove pool '/var/tmp/p': Directory not empty",
   );
+  expect(await refusalOf(remote.storageVolDelete, { vol, flags: 0 })).toBe(
+    "55/18 Requested operation is not valid: storage pool 'p' is not active",
+  );
   await client.call(remote.storagePoolCreate, by);
   await client.call(remote.storageVolDelete, { vol, flags: 0 });
   expect(await refusalOf(remote.storageVolDelete, { vol, flags: 0 })).toBe(

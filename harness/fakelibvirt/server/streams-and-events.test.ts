@@ -8,6 +8,7 @@ import {
   remoteEvents,
   remoteProgram,
 } from '../../libvirt/protocol/libvirt.gen.ts';
+import { XdrReader } from '../../libvirt/xdr/reader.ts';
 import { type EmulatedHost, startEmulatedHost } from '../index.ts';
 import { encodeFrame } from './frame.ts';
 import { TestClient } from './test-client.ts';
@@ -181,6 +182,9 @@ describe('events', () => {
     await own.call(remote.domainResume, { dom });
     await own.settle();
     const seen = own.pushed.filter((frame) => frame.header.prog === qemuEvents.domainMonitorEvent.program.id);
-    expect(seen).toHaveLength(1);
+    const told = seen.map(({ payload }) => qemuEvents.domainMonitorEvent.fields.read(new XdrReader(payload)));
+    expect(told).toMatchObject([{ dom: { name: dom.name }, event: 'STOP', details: null }]);
+    // The clock of an emulated host counts whole milliseconds.
+    expect(told.map(({ micros }) => micros % 1000)).toEqual([0]);
   });
 });
