@@ -149,6 +149,20 @@ describe('the ways to be wrong are named, the root first', () => {
   });
 });
 
+it.each([
+  ['5.0.0', 'fail', 'dev-sev-permissions'],
+  ['5.1.0', 'warn', 'stale-capabilities'],
+  ['5.2.0', 'pass', 'stale-capabilities'],
+])('a closed /dev/sev under libvirt %s: %s, and the host has %s', (libvirt, outcome, way) => {
+  const readings = {
+    ...withFacts({ ...noSev, versions: { ...goodFacts.versions, libvirt } }),
+    devSevStat: closedDevice,
+  };
+  const { rows, diagnoses } = evaluatePreflight(readings);
+  expect(rows.find(({ id }) => id === 'firmware.device-access')?.outcome).toBe(outcome);
+  expect(diagnoses.map((diagnosis) => diagnosis.way)).toEqual([way]);
+});
+
 it('owner, mode and label of /dev/sev are shown, whoever confines QEMU', () => {
   const label = 'system_u:object_r:sev_device_t:s0';
   const readings = { ...goodReadings, devSevStat: read({ mode: 0o660, owner: 'root', group: 'kvm', label }) };
