@@ -107,6 +107,12 @@ describe('bad input is one clear line and the right exit code', () => {
       /has no SEV, so no cert/,
     ],
     ['a profile of faults that only looks like one', ['faults', '--profile', 'toString'], 3, /unknown profile 'toStr/],
+    [
+      'a fault that the only profile cannot have',
+      ['faults', '--fault', 'es-range-shared', '--profile', 'no-sev'],
+      3,
+      /no-sev: no such host can have es-range-shared/,
+    ],
     ['an unknown profile to emulate', ['emulate', '--profile', 'zen9'], 3, /unknown profile 'zen9'/],
   ])('%s', async (_, words, expected, text) => {
     const { code, stdout, stderr } = await harness([

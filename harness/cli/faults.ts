@@ -97,7 +97,11 @@ function selectFaults(options: FaultsOptions): readonly Fault[] {
     });
   const named = faultCatalogue.filter((fault) => options.fault.length === 0 || options.fault.includes(fault.id));
   const { profile } = options;
-  return profile === undefined
-    ? named
-    : named.filter((fault) => fault.profiles === undefined || (fault.profiles as readonly string[]).includes(profile));
+  const profilesOf = (fault: Fault): readonly string[] => fault.profiles ?? Object.keys(profiles);
+  const faults = profile === undefined ? named : named.filter((fault) => profilesOf(fault).includes(profile));
+  if (faults.length === 0)
+    throw harnessError('CLI_USAGE', `--profile ${profile}: no such host can have ${options.fault.join(', ')}`, {
+      hint: `Profiles that can: ${[...new Set(named.flatMap(profilesOf))].join(', ')}.`,
+    });
+  return faults;
 }
