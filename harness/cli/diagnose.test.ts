@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { execa } from 'execa';
@@ -47,6 +47,16 @@ describe('diagnose', () => {
       findings: [{ id: 'no-free-slot', kind: 'cause', confidence: 'certain', evidence: 'qemu.log', line: 1 }],
       unknown: [],
     });
+  });
+
+  it('prints the JSON that docs/diagnosis.md describes', async () => {
+    const text = `LAUNCH_START ret=1 fw_error=4 'x'\nstarting up libvirt version: 9.0.0,\n${FULL}what failed\n`;
+    const printed = JSON.parse((await diagnose(['--json'], text)).stdout);
+    expect(Object.keys(printed)).toEqual(['tableVersion', 'versions', 'findings', 'unknown', 'unknownCount']);
+    const page = readFileSync(path.resolve(import.meta.dirname, '../../docs/diagnosis.md'), 'utf8');
+    const keys = [...printed.findings, ...printed.unknown].flatMap(Object.keys);
+    expect(keys).toEqual(expect.arrayContaining(['caution', 'isFromEarlierStart', 'writtenBy', 'refusal']));
+    for (const key of new Set(keys)) expect(page).toContain(`\`${key}\``);
   });
 
   it('ends with 1 when something failed in unknown words, and with 0 when nothing did', async () => {

@@ -140,6 +140,11 @@ describe('versions', () => {
     });
   });
 
+  it('are read of a kernel without anything behind its numbers', () => {
+    const head = 'starting up libvirt version: 9.0.0, package: 1, qemu version: 9.1.0, kernel: 6.11.0, hostname: lab7';
+    expect(diagnose(log(head)).versions).toEqual({ libvirt: [9, 0, 0], qemu: [9, 1, 0], kernel: [6, 11, 0] });
+  });
+
   it('are those of the last start that the log tells of', () => {
     const starts = ['8.0.0', '9.0.0']
       .map((version) => `starting up libvirt version: ${version}, package: 1`)

@@ -6,7 +6,7 @@ export type KnownVersions = Readonly<Partial<Record<Component, VersionTriple>>>;
 const PATTERNS: Readonly<Record<Component, RegExp>> = {
   libvirt: /\blibvirt version: (\d+)\.(\d+)\.(\d+)/,
   qemu: /\b(?:qemu|QEMU emulator) version:? (\d+)\.(\d+)\.(\d+)/i,
-  kernel: /\bkernel: (\d+)\.(\d+)(?:\.(\d+))?-|Linux version (\d+)\.(\d+)(?:\.(\d+))?/,
+  kernel: /\bkernel: (\d+)\.(\d+)(?:\.(\d+))?[-,]|Linux version (\d+)\.(\d+)(?:\.(\d+))?/,
 };
 
 /** The versions that the texts name themselves; of several the last, which is the most recent start. */
