@@ -11,6 +11,7 @@ export const reportErrors = {
     summary: 'A file that was given as run.json or run.jsonl does not follow the schema.',
   },
   REPORT_FILE_UNREADABLE: { kind: 'usage', summary: 'A file that was given as run.json or run.jsonl cannot be read.' },
+  REPORT_FOLDER_BUSY: { kind: 'environment', summary: 'Another run is writing its report to the same folder.' },
   REPORT_FOLDER_FOREIGN: {
     kind: 'usage',
     summary: 'The report folder holds a file of ours by name that this harness did not write.',

@@ -24,7 +24,7 @@ export interface LiveReport {
 /**
  * Opens the report before the run and keeps it current while the run goes on, so that a killed run has one too.
  *
- * `REPORT_FOLDER_UNWRITABLE`, `REPORT_FOLDER_FOREIGN`.
+ * `REPORT_FOLDER_UNWRITABLE`, `REPORT_FOLDER_FOREIGN`, `REPORT_FOLDER_BUSY`.
  */
 export function openLiveReport(folder: string, clock: Clock = systemClock): LiveReport {
   const store = openReportFolder(folder);

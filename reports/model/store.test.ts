@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import fc from 'fast-check';
@@ -50,6 +51,19 @@ describe('openReportFolder', () => {
     expect(readdirSync(base.path).filter((entry) => entry.endsWith('.tmp'))).toEqual([]);
   });
 
+  test('of two runs at once the second is refused, and keeps the evidence of the first; a dead one has no claim', () => {
+    openReportFolder(base.path);
+    const { path: name } = attachArtifact(base.path, { name: 'kept', mediaType: 'text/plain', content: 'a' });
+    writeFileSync(at('.in-use'), `${process.ppid}\n`);
+    expect(codeOf(() => openReportFolder(base.path))).toBe('REPORT_FOLDER_BUSY');
+    expect(existsSync(at('artifacts', name))).toBe(true);
+    for (const left of [`${spawnSync(process.execPath, ['--version']).pid}\n`, '', 'x']) {
+      writeFileSync(at('.in-use'), left);
+      openReportFolder(base.path).close();
+      expect(existsSync(at('.in-use'))).toBe(false);
+    }
+  });
+
   test('the next run removes what the last one attached, but nothing that is not as it was', () => {
     const folder = openReportFolder(base.path);
     const [started, ...rest] = runs.oneGreenRun();
@@ -83,8 +97,8 @@ describe('write', () => {
     expect(codeOf(() => folder.write(new Map([['artifacts', 'a file where a folder is']])))).toBe(
       'REPORT_WRITE_FAILED',
     );
-    expect(readdirSync(base.path).sort()).toEqual(['artifacts', 'run.json', 'run.jsonl']);
     folder.close();
+    expect(readdirSync(base.path).sort()).toEqual(['artifacts', 'run.json', 'run.jsonl']);
   });
 });
 

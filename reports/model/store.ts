@@ -19,6 +19,8 @@ import { type EvidenceItem, SLOT_TIMELINE_TYPE } from './run.ts';
 
 const EVENTS_FILE = 'run.jsonl';
 const ARTIFACTS = 'artifacts';
+/** Names the process that writes the folder. */
+const IN_USE = '.in-use';
 /** What a report folder holds by name; all of it is replaced by the next run. */
 const OWN_FILES = [EVENTS_FILE, 'run.json', 'index.html', 'junit.xml'];
 /** Stands in the first bytes of each file above. */
@@ -79,6 +81,46 @@ function assertOwn(folder: string): void {
   }
 }
 
+/** One run at a time: a second one would remove the first one's evidence. Stays behind after SIGKILL, when its process is dead. */
+function occupy(folder: string): void {
+  const file = join(folder, IN_USE);
+  try {
+    writeFileSync(file, `${process.pid}\n`, { flag: 'wx', mode: 0o644 });
+  } catch (error) {
+    if (errorCode(error) !== 'EEXIST') throw error;
+    const owner = Number(readFileSync(file, 'utf8'));
+    if (owner !== process.pid && isAlive(owner)) {
+      throw reportError(
+        'REPORT_FOLDER_BUSY',
+        `report folder ${folder} belongs to a run that is going on (process ${owner})`,
+        {
+          details: { folder, owner },
+          hint: `Give --report another folder, or wait. If process ${owner} is no run of ours, remove ${file}.`,
+        },
+      );
+    }
+    writeFileSync(file, `${process.pid}\n`);
+  }
+}
+
+function release(folder: string): void {
+  try {
+    unlinkSync(join(folder, IN_USE));
+  } catch {
+    // It went away with its folder.
+  }
+}
+
+function isAlive(pid: number): boolean {
+  if (!Number.isInteger(pid) || pid < 1) return false;
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return errorCode(error) === 'EPERM';
+  }
+}
+
 /** Removes what an earlier run attached here: only files that its own `run.jsonl` lists and that are still as it wrote them. */
 function removeOldArtifacts(folder: string): void {
   let listed: EvidenceItem[];
@@ -123,13 +165,14 @@ function replaceFile(folder: string, name: string, content: string): void {
  * Makes a folder ready for one run's report, before the run begins.
  *
  * What an earlier run left in it is replaced; nothing else is touched.
- * `REPORT_FOLDER_UNWRITABLE`, `REPORT_FOLDER_FOREIGN`.
+ * `REPORT_FOLDER_UNWRITABLE`, `REPORT_FOLDER_FOREIGN`, `REPORT_FOLDER_BUSY`.
  */
 export function openReportFolder(folder: string): ReportFolder {
   const path = resolve(folder);
   try {
     makeFolder(join(path, ARTIFACTS));
     assertOwn(path);
+    occupy(path);
     removeOldArtifacts(path);
     nextNumbers.clear();
     replaceFile(join(path, ARTIFACTS), 'probe', '');
@@ -142,10 +185,14 @@ export function openReportFolder(folder: string): ReportFolder {
       write: (files) => {
         for (const [name, content] of files) replaceFile(path, name, content);
       },
-      close: () => events.close(),
+      close: () => {
+        events.close();
+        release(path);
+      },
     };
   } catch (cause) {
-    if (isSevHarnessError(cause, 'REPORT_FOLDER_FOREIGN')) throw cause;
+    if (isSevHarnessError(cause, 'REPORT_FOLDER_FOREIGN') || isSevHarnessError(cause, 'REPORT_FOLDER_BUSY'))
+      throw cause;
     throw reportError('REPORT_FOLDER_UNWRITABLE', `report folder ${path} cannot be written: ${errorText(cause)}`, {
       cause,
       details: { folder: path },
