@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { concatBytes } from '../../core/bytes.ts';
 import { fieldWriter } from '../abi/fields.ts';
 import { formatKdsUrl, parseKdsUrl } from '../kds/url.ts';
-import type { FuzzTarget } from '../testing/fuzz-targets.ts';
+import { type FuzzTarget, parsing } from '../testing/fuzz-targets.ts';
 import { forgeSnp, TCB } from '../testing/snp-platform.ts';
 import { verifySnpCa } from '../verify/snp-ca.ts';
 import { verifySnpReport } from '../verify/snp-report.ts';
@@ -15,16 +15,6 @@ import { encodeIdAuth, encodeIdBlock, parseIdAuth, parseIdBlock } from './id-blo
 import { encodeSnpReport, parseSnpReport } from './report.ts';
 import { parseTcb } from './tcb.ts';
 import { parseX509Certificate, parseX509Certificates } from './x509.ts';
-
-const parsing = (name: string, seed: Uint8Array, parse: (bytes: Uint8Array) => unknown): FuzzTarget => ({
-  name,
-  seed,
-  sealed: false,
-  run: (bytes) => {
-    parse(bytes);
-    return true;
-  },
-});
 
 const text = (bytes: Uint8Array) => Buffer.from(bytes).toString('latin1');
 

@@ -35,7 +35,8 @@ export function fuzzTargets(): FuzzTarget[] {
   return [...certificateTargets(), ...policyTargets(), ...sessionTargets(), ...secretTargets()];
 }
 
-const parsing = (name: string, seed: Uint8Array, parse: (bytes: Uint8Array) => unknown): FuzzTarget => ({
+/** A parser that takes whatever is well formed. */
+export const parsing = (name: string, seed: Uint8Array, parse: (bytes: Uint8Array) => unknown): FuzzTarget => ({
   name,
   seed,
   sealed: false,
