@@ -27,18 +27,26 @@ export function whileStopped(machine: Machine, domain: Domain, live: LiveDomain,
     work();
     return;
   }
-  live.qemu.runState = 'paused';
-  domain.state = STATES.pausedUser;
-  announce(machine, domain, 'suspendedPaused');
+  halt(machine, domain, live);
   try {
     work();
   } finally {
-    if (domain.live === live) {
-      live.qemu.runState = 'running';
-      domain.state = STATES.runningUnpaused;
-      announce(machine, domain, 'resumedUnpaused');
-    }
+    goOn(machine, domain, live);
   }
+}
+
+function halt(machine: Machine, domain: Domain, { qemu }: LiveDomain): void {
+  qemu.runState = 'paused';
+  domain.state = STATES.pausedUser;
+  announce(machine, domain, 'suspendedPaused');
+}
+
+/** Unless it is gone by now. */
+function goOn(machine: Machine, domain: Domain, live: LiveDomain): void {
+  if (domain.live !== live) return;
+  live.qemu.runState = 'running';
+  domain.state = STATES.runningUnpaused;
+  announce(machine, domain, 'resumedUnpaused');
 }
 
 /** `virDomainSave`: memory into a file of the emulated host, then QEMU ends. */
@@ -46,17 +54,9 @@ export async function saveDomain(machine: Machine, domain: Domain, path: string)
   const live = requireActive(domain);
   assertMigratable(machine, live, 'save-allowed');
   const wasRunning = domain.state[0] === STATE.running;
-  if (wasRunning) {
-    live.qemu.runState = 'paused';
-    domain.state = STATES.pausedUser;
-    announce(machine, domain, 'suspendedPaused');
-  }
+  if (wasRunning) halt(machine, domain, live);
   if (!canCreateFile(path)) {
-    if (wasRunning) {
-      live.qemu.runState = 'running';
-      domain.state = STATES.runningUnpaused;
-      announce(machine, domain, 'resumedUnpaused');
-    }
+    if (wasRunning) goOn(machine, domain, live);
     throw systemRefusal(2, 'QEMU', `Failed to create file '${path}'`);
   }
   await machine.clock.sleep(DELAY_MS.save);
