@@ -63,5 +63,7 @@ it('an ssh that cannot log in ends the run with 2 and its words, in one line', a
     env: { SEV_HARNESS_REBUILT: '1', NO_COLOR: '1' },
   });
   expect(run.exitCode).toBe(2);
-  expect(run.stderr).toMatch(/^error: cannot connect to 'qemu\+ssh:.*Permission denied \(publickey\)/m);
+  const [first, second] = run.stderr.split('\n');
+  expect(first).toMatch(/^ +ERROR LIBVIRT_CONNECT cannot connect to 'qemu\+ssh:.*Permission denied \(publickey\)/);
+  expect(second).toMatch(/^ +HINT +Make this work first, without a question: ssh root@lab7 true$/);
 });
