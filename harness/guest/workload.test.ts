@@ -56,7 +56,7 @@ describe('measureInterleaved', () => {
       typed,
       'b',
     );
-    const rounds = await measureInterleaved([a, b], 'memory-latency', { rounds: 3, ...WAIT });
+    const rounds = await measureInterleaved([{ console: a }, { console: b }], 'memory-latency', { rounds: 3, ...WAIT });
     expect(typed.map((line) => line[0]).join('')).toBe('abbaab');
     expect(typed[0]).toBe('a: workload memory-latency 1');
     expect(rounds.map(({ times }) => times)).toEqual([
@@ -69,14 +69,42 @@ describe('measureInterleaved', () => {
   it('takes the time of a bandwidth: half as fast is twice as long', async () => {
     await using a = await answering([sample('MiB/s', 1000)], [], 'a');
     await using b = await answering([sample('MiB/s', 500)], [], 'b');
-    const [round] = await measureInterleaved([a, b], 'disk-read', { rounds: 1, ...WAIT });
+    const [round] = await measureInterleaved([{ console: a }, { console: b }], 'disk-read', { rounds: 1, ...WAIT });
     expect((round?.times[1] ?? 0) / (round?.times[0] ?? 0)).toBe(2);
+  });
+
+  it('counts the processor time of the host where it is told, for so many samples that the host can tell it', async () => {
+    const typed: string[] = [];
+    /** Takes so much processor time for a sample, and twice as much again the first time. */
+    const working = async (name: string, sampleNs: number) => {
+      const console = await answering(Array(9).fill(sample('ns', 1)), typed, name);
+      let spentNs = 2 * sampleNs;
+      const ask: GuestConsole['ask'] = async (line, events, wait) => {
+        spentNs += (Number(line.split(' ').at(-1)) + 1) * sampleNs;
+        return console.ask(line, events, wait);
+      };
+      return { console: { ask }, processorTimeNs: async () => BigInt(spentNs), close: () => console.close() };
+    };
+    const guests = [await working('a', 40e6), await working('b', 44e6)];
+    const rounds = await measureInterleaved(guests, 'memory-latency', { rounds: 2, ...WAIT });
+    for (const guest of guests) await guest.close();
+    const turn = 'workload memory-latency 14';
+    expect(typed.slice(2)).toEqual([`a: ${turn}`, `b: ${turn}`, `b: ${turn}`, `a: ${turn}`]);
+    expect(rounds.map(({ times }) => times)).toEqual(Array(2).fill([600e6, 660e6]));
+  });
+
+  it('takes as many samples as the agent can where the host cannot tell one', async () => {
+    const typed: string[] = [];
+    const console = await answering(Array(9).fill(sample('ns', 1)), typed, 'a');
+    await measureInterleaved([{ console, processorTimeNs: async () => 0n }], 'disk-read', { rounds: 1, ...WAIT });
+    await console.close();
+    expect(typed).toEqual(['a: workload disk-read 3', 'a: workload disk-read 100']);
   });
 
   it('says which workload a guest could not run, and why', async () => {
     const failed = JSON.stringify({ event: 'workload-failed', name: 'disk-read', because: '/dev/vda: no such file' });
     await using a = await answering([failed], [], 'a');
-    await expect(measureInterleaved([a], 'disk-read', { rounds: 1, ...WAIT })).rejects.toMatchObject({
+    await expect(measureInterleaved([{ console: a }], 'disk-read', { rounds: 1, ...WAIT })).rejects.toMatchObject({
       code: 'GUEST_WORKLOAD_FAILED',
       message: 'a guest could not run disk-read: /dev/vda: no such file',
     });

@@ -3,11 +3,27 @@ import type { Workload } from './boot.ts';
 import type { GuestConsole, WaitOptions } from './console/follow.ts';
 import { guestError } from './errors.ts';
 
-/** One sample of a workload in each of several guests, taken one right after the other. */
+/** A guest that is asked to work. */
+export interface WorkingGuest {
+  readonly console: Pick<GuestConsole, 'ask'>;
+  /**
+   * Nanoseconds of processor time that the host has spent on it until now. Where it is there it counts, and the guest's own
+   * clock does not, which runs on while the host does other things.
+   */
+  readonly processorTimeNs?: () => Promise<bigint>;
+}
+
+/** The same work in each of several guests, done one right after the other. */
 export interface WorkloadRound {
-  /** Time for the same work, in the order of the guests; the unit is the same within a workload. */
+  /** Time for it, in the order of the guests; the unit is the same within a workload. */
   readonly times: readonly number[];
 }
+
+/** The host counts in steps of 10 ms (`USER_HZ`): so long a turn is told to one or two percent, and many turns better. */
+const TURN_NS = 600e6;
+const CALIBRATION_SAMPLES = 3;
+/** Of the agent. */
+const MOST_SAMPLES = 100;
 
 /**
  * Runs a workload in turn in guests that all have booted, so that what drifts on the host meets all of them.
@@ -15,27 +31,47 @@ export interface WorkloadRound {
  * Each round begins with the next guest: none has the better place. Throws `GUEST_WORKLOAD_FAILED`, and what `ask` throws.
  */
 export async function measureInterleaved(
-  guests: readonly GuestConsole[],
+  guests: readonly WorkingGuest[],
   workload: Workload,
   { rounds, ...wait }: WaitOptions & { readonly rounds: number },
 ): Promise<WorkloadRound[]> {
+  const samples = await samplesForTurn(guests, workload, wait);
   const measured: WorkloadRound[] = [];
   for (let round = 0; round < rounds; round++) {
     const times = guests.map(() => Number.NaN);
     for (let turn = 0; turn < guests.length; turn++) {
       const at = (round + turn) % guests.length;
       const guest = guests[at];
-      if (guest !== undefined) times[at] = await takeSample(guest, workload, wait);
+      if (guest !== undefined) times[at] = await takeTurn(guest, workload, samples, wait);
     }
     measured.push({ times });
   }
   return measured;
 }
 
-async function takeSample(guest: GuestConsole, workload: Workload, wait: WaitOptions): Promise<number> {
-  const answer = await guest.ask(`workload ${workload} 1`, ['workload', 'workload-failed'], wait);
+/** How many samples take long enough for the host to tell, found out with turns that do not count. */
+async function samplesForTurn(guests: readonly WorkingGuest[], workload: Workload, wait: WaitOptions): Promise<number> {
+  if (guests.some(({ processorTimeNs }) => processorTimeNs === undefined)) return 1;
+  const took: number[] = [];
+  for (const guest of guests) took.push(await takeTurn(guest, workload, CALIBRATION_SAMPLES, wait));
+  // The agent takes one sample more than it tells, and prepares its memory the first time.
+  const sampleNs = Math.min(...took) / (CALIBRATION_SAMPLES + 1);
+  return Math.max(1, Math.min(MOST_SAMPLES, Math.round(TURN_NS / sampleNs) - 1));
+}
+
+/** Time of one turn, in nanoseconds of processor time or by the guest's own clock. */
+async function takeTurn(
+  { console, processorTimeNs }: WorkingGuest,
+  workload: Workload,
+  samples: number,
+  wait: WaitOptions,
+): Promise<number> {
+  const before = await processorTimeNs?.();
+  const answer = await console.ask(`workload ${workload} ${samples}`, ['workload', 'workload-failed'], wait);
   if (answer.event === 'workload-failed')
     throw guestError('GUEST_WORKLOAD_FAILED', `a guest could not run ${workload}: ${answer.because}`);
+  const after = await processorTimeNs?.();
+  if (before !== undefined && after !== undefined) return Number(after - before);
   const [sample = Number.NaN] = answer.samples;
   return answer.unit === 'ns' ? sample : 1 / sample;
 }
