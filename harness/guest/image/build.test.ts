@@ -107,6 +107,8 @@ describe.skipIf(!hasTools)('a guest image', () => {
       message: expect.stringMatching(/^guest images cannot be kept in .*images: /),
     });
     await rm(folder);
+    const nowhere = prepareImage({ kernel: path.join(root, 'boot/vmlinuz'), folder: '/proc/sevh/images' });
+    await expect(nowhere).rejects.toMatchObject({ code: 'GUEST_IMAGE_FOLDER' });
     await prepareImage({ kernel: path.join(root, 'boot/vmlinuz'), folder });
     const [digest = ''] = await readdir(folder);
     expect((await readdir(path.join(folder, digest))).toSorted()).toEqual(['disk.raw', 'initrd.gz', 'vmlinuz-1.2.3']);

@@ -4,6 +4,7 @@ import { userInfo } from 'node:os';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { errorText, isSystemError } from '../../../core/errors.ts';
+import { makeFolder } from '../../../reports/model/folder.ts';
 import { guestError } from '../errors.ts';
 import { type AgentSource, compileAgent, compilerVersion, readAgentSource } from './agent.ts';
 import { type CpioEntry, writeCpio } from './cpio.ts';
@@ -134,7 +135,7 @@ export function imagesFolder(): string {
 async function ownFolder(given: string | undefined): Promise<string> {
   const folder = given ?? imagesFolder();
   try {
-    await mkdir(folder, { recursive: true, mode: 0o755 });
+    makeFolder(folder, 0o755);
     const found = await lstat(folder);
     const isOurs = found.isDirectory() && found.uid === userInfo().uid && (found.mode & 0o022) === 0;
     if (given !== undefined || isOurs) return folder;

@@ -44,4 +44,12 @@ describe('the kernel for guests', () => {
       hint: expect.stringMatching(/^Name a kernel of this machine/),
     });
   });
+
+  it('is a file: a folder is told as one, without a word on permissions', async () => {
+    await expect(findKernel(folder)).rejects.toMatchObject({
+      code: 'GUEST_KERNEL_MISSING',
+      message: expect.stringContaining(`cannot read kernel ${folder}: EISDIR`),
+      hint: expect.stringMatching(/^Name a kernel of this machine/),
+    });
+  });
 });

@@ -30,9 +30,10 @@ export async function findKernel(given: string | undefined): Promise<Kernel> {
     bytes = new Uint8Array(await readFile(file));
   } catch (error) {
     throw guestError('GUEST_KERNEL_MISSING', `cannot read kernel ${file}: ${errorText(error)}`, {
-      hint: isSystemError(error, 'ENOENT')
-        ? 'Name a kernel of this machine with --kernel FILE; without it the one that this machine runs is taken.'
-        : 'Kernels are often readable for root only: sudo chmod a+r, or name another with --kernel.',
+      hint:
+        isSystemError(error, 'EACCES') || isSystemError(error, 'EPERM')
+          ? 'Kernels are often readable for root only: sudo chmod a+r, or name another with --kernel.'
+          : 'Name a kernel of this machine with --kernel FILE; without it the one that this machine runs is taken.',
       cause: error,
     });
   }
