@@ -124,12 +124,17 @@ setInterval(() => {}, 1000);`;
     const child = spawn(process.execPath, ['--input-type=module', '--eval', program], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
-    await once(child.stdout, 'data');
+    const ended = once(child, 'exit');
+    try {
+      await once(child.stdout, 'data');
+      const [master] = await calls();
+      expect(await isRunning(master?.pid ?? 0)).toBe(true);
+      expect(await readdir(temporary())).toHaveLength(1);
+    } finally {
+      child.kill(signal);
+      await ended;
+    }
     const [master] = await calls();
-    expect(await isRunning(master?.pid ?? 0)).toBe(true);
-    expect(await readdir(temporary())).toHaveLength(1);
-    child.kill(signal);
-    await once(child, 'exit');
     await expect.poll(() => readdir(temporary())).toEqual([]);
     expect(await isRunning(master?.pid ?? 0)).toBe(false);
   });
