@@ -44,7 +44,7 @@ const sample = (unit: string, value: number) =>
 const WAIT = { timeoutMs: 5000 };
 
 describe('measureInterleaved', () => {
-  it('asks one guest after the other, each round beginning with the next', async () => {
+  it('asks one guest after the other, none twice in a row', async () => {
     const typed: string[] = [];
     await using a = await answering(
       [90, 91, 92].map((ns) => sample('ns', ns)),
@@ -57,7 +57,7 @@ describe('measureInterleaved', () => {
       'b',
     );
     const rounds = await measureInterleaved([{ console: a }, { console: b }], 'memory-latency', { rounds: 3, ...WAIT });
-    expect(typed.map((line) => line[0]).join('')).toBe('abbaab');
+    expect(typed.map((line) => line[0]).join('')).toBe('ababab');
     expect(typed[0]).toBe('a: workload memory-latency 1');
     expect(rounds.map(({ times }) => times)).toEqual([
       [90, 95],
@@ -88,9 +88,9 @@ describe('measureInterleaved', () => {
     const guests = [await working('a', 40e6), await working('b', 44e6)];
     const rounds = await measureInterleaved(guests, 'memory-latency', { rounds: 2, ...WAIT });
     for (const guest of guests) await guest.close();
-    const turn = 'workload memory-latency 14';
-    expect(typed.slice(2)).toEqual([`a: ${turn}`, `b: ${turn}`, `b: ${turn}`, `a: ${turn}`]);
-    expect(rounds.map(({ times }) => times)).toEqual(Array(2).fill([600e6, 660e6]));
+    const turn = 'workload memory-latency 9';
+    expect(typed.slice(2)).toEqual([`a: ${turn}`, `b: ${turn}`, `a: ${turn}`, `b: ${turn}`]);
+    expect(rounds.map(({ times }) => times)).toEqual(Array(2).fill([400e6, 440e6]));
   });
 
   it('takes as many samples as the agent can where the host cannot tell one', async () => {
