@@ -7,6 +7,7 @@ import { execa } from 'execa';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type EmulatedHost, startEmulatedHost } from '../fakelibvirt/index.ts';
 import { connect, type LibvirtConnection } from '../libvirt/index.ts';
+import { keepingInterrupts } from './interrupt.ts';
 
 const main = path.resolve(import.meta.dirname, '../../dist/harness/cli/main.js');
 
@@ -110,4 +111,21 @@ describe('SIGKILL, then reap', () => {
     run.kill('SIGINT');
     await run;
   });
+});
+
+it('a library that starts leaves no listener of a signal for the moment in which one could come', async () => {
+  const count = () => [process.listenerCount('SIGINT'), process.listenerCount('SIGTERM')];
+  const before = count();
+  const started = await keepingInterrupts(async () => {
+    process.once('SIGINT', () => {});
+    process.on('SIGTERM', () => {});
+    await new Promise((resolve) => setImmediate(resolve));
+    return count();
+  });
+  expect(started).toEqual(before);
+  const ours = () => {};
+  process.on('SIGINT', ours);
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(process.listenerCount('SIGINT')).toBe((before[0] ?? 0) + 1);
+  process.off('SIGINT', ours);
 });

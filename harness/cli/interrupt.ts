@@ -30,3 +30,17 @@ export function catchInterrupts(options: {
     },
   };
 }
+
+/** Runs what would catch a signal by itself and end the process before our cleanup: its listeners go as soon as they come. */
+export async function keepingInterrupts<T>(action: () => Promise<T>): Promise<T> {
+  const refuse = (name: string | symbol, listener: (...args: unknown[]) => void) => {
+    // It is told before the listener is there; a signal is told only after microtasks.
+    if (name === 'SIGINT' || name === 'SIGTERM') queueMicrotask(() => process.off(name, listener));
+  };
+  process.on('newListener', refuse);
+  try {
+    return await action();
+  } finally {
+    process.off('newListener', refuse);
+  }
+}

@@ -4,6 +4,7 @@ import type { RunEvent } from '../../reports/model/events.ts';
 import { eventReporter } from '../../reports/model/vitest-reporter.ts';
 import { announceInterrupt } from '../fixtures/interrupt-channel.ts';
 import { EVENT_ANNOTATION, type ScenarioSettings } from '../fixtures/settings.ts';
+import { keepingInterrupts } from './interrupt.ts';
 
 export interface ScenarioRunOptions {
   /** Absolute paths of compiled scenario files. */
@@ -27,49 +28,40 @@ class InOrder extends BaseSequencer {
 /** Runs the scenario files in vitest and returns when all have cleaned up. */
 export async function runScenarios(options: ScenarioRunOptions): Promise<void> {
   const { files, settings, signal } = options;
-  const before = signalListeners();
-  const vitest = await createVitest(
-    'test',
-    {
-      config: false,
-      root: path.dirname(files[0] ?? '.'),
-      include: files.map((file) => path.basename(file)),
-      watch: false,
-      pool: 'threads',
-      isolate: false,
-      fileParallelism: options.atOnce !== undefined,
-      maxWorkers: options.atOnce ?? 1,
-      testTimeout: 0,
-      hookTimeout: 0,
-      retry: options.retries,
-      ...(options.atOnce === undefined ? { sequence: { sequencer: InOrder } } : {}),
-      provide: { sevHarness: settings },
-      reporters: [
-        eventReporter({
-          annotationType: EVENT_ANNOTATION,
-          emit: options.emit,
-          nowMs: () => Date.now() - settings.startedAtMs,
-          print: (text) => process.stderr.write(text),
-        }),
-      ],
-      server: { deps: { external: [/.*/] } },
-    },
-    { envDir: false, logLevel: 'silent' },
+  const vitest = await keepingInterrupts(() =>
+    createVitest(
+      'test',
+      {
+        config: false,
+        root: path.dirname(files[0] ?? '.'),
+        include: files.map((file) => path.basename(file)),
+        watch: false,
+        pool: 'threads',
+        isolate: false,
+        fileParallelism: options.atOnce !== undefined,
+        maxWorkers: options.atOnce ?? 1,
+        testTimeout: 0,
+        hookTimeout: 0,
+        retry: options.retries,
+        ...(options.atOnce === undefined ? { sequence: { sequencer: InOrder } } : {}),
+        provide: { sevHarness: settings },
+        reporters: [
+          eventReporter({
+            annotationType: EVENT_ANNOTATION,
+            emit: options.emit,
+            nowMs: () => Date.now() - settings.startedAtMs,
+            print: (text) => process.stderr.write(text),
+          }),
+        ],
+        server: { deps: { external: [/.*/] } },
+      },
+      { envDir: false, logLevel: 'silent' },
+    ),
   );
-  // vitest exits the process on a signal; ours must first clean up.
-  for (const [name, listeners] of Object.entries(signalListeners()) as [NodeJS.Signals, NodeJS.SignalsListener[]][])
-    for (const listener of listeners) if (!before[name]?.includes(listener)) process.off(name, listener);
   using _interrupt = announceInterrupt(settings.owner.runId, signal);
   try {
     if (!signal.aborted) await vitest.start();
   } finally {
     await vitest.close();
   }
-}
-
-function signalListeners(): Partial<Record<NodeJS.Signals, NodeJS.SignalsListener[]>> {
-  return {
-    SIGINT: process.listeners('SIGINT') as NodeJS.SignalsListener[],
-    SIGTERM: process.listeners('SIGTERM') as NodeJS.SignalsListener[],
-  };
 }

@@ -56,6 +56,14 @@ export async function scenarioVerb(ids: readonly string[], options: ScenarioOpti
 
   const startedAtMs = systemClock.nowMs();
   const owner = currentOwner(createRunId(startedAtMs, toHex(randomBytes(3))));
+  // Before anything is made, because a signal that nobody catches ends the process where it stands.
+  using interrupt = catchInterrupts({
+    onFirst: () => {
+      emitNow({ type: 'interrupted' });
+      say('Interrupted: cleaning up what this run created. Ctrl-C again ends without waiting.');
+    },
+    onSecond: () => sayWhatIsLeft(hostName, owner.runId),
+  });
   const report = openLiveReport(options.report);
   const terminal = openTerminal(process.stderr, process.env);
   const json = options.json ? openJsonStream(process.stdout) : undefined;
@@ -66,13 +74,6 @@ export async function scenarioVerb(ids: readonly string[], options: ScenarioOpti
   };
   const emitNow = (event: UntimedEvent) => emit({ atMs: systemClock.nowMs() - startedAtMs, ...event } as RunEvent);
 
-  using interrupt = catchInterrupts({
-    onFirst: () => {
-      emitNow({ type: 'interrupted' });
-      say('Interrupted: cleaning up what this run created. Ctrl-C again ends without waiting.');
-    },
-    onSecond: () => sayWhatIsLeft(hostName, owner.runId),
-  });
   emitNow({
     type: 'run-started',
     schemaVersion: SCHEMA_VERSION,
