@@ -8,7 +8,8 @@ $.nothrow = true;
 
 const host = argv.host ?? process.env.SEV_HARNESS_HOST;
 if (typeof host !== 'string' || host === '' || host.startsWith('fake:')) {
-  console.error('error: nightly needs a real host: give --host URI, for example qemu:///system');
+  const given = typeof host === 'string' ? `, not '${host}'` : '';
+  console.error(`error: nightly needs a real host${given}: give --host URI, for example qemu:///system`);
   process.exit(3);
 }
 const report = argv.report ?? 'sev-report';
@@ -19,8 +20,9 @@ const reaped = await $`node ${main} reap --host ${host}`;
 const run = await $`node ${main} scenario --host ${host} --require ${argv.require ?? 'sev'} --report ${report}`;
 if (process.env.GITHUB_STEP_SUMMARY)
   await $`node ${main} report render ${report}/run.json --format github >> ${process.env.GITHUB_STEP_SUMMARY}`;
+let compared = 0;
 if (argv.baseline !== undefined) {
-  const diff = await $`node ${main} report diff ${argv.baseline} ${report}/run.json`;
-  if (diff.exitCode === 1) console.error(chalk.red('Something that held in the baseline does not hold now.'));
+  compared = (await $`node ${main} report diff ${argv.baseline} ${report}/run.json`).exitCode ?? 2;
+  if (compared === 1) console.error(chalk.red('Something that held in the baseline does not hold now.'));
 }
-process.exit((run.exitCode ?? 2) || (reaped.exitCode ?? 2));
+process.exit((run.exitCode ?? 2) || (reaped.exitCode ?? 2) || compared);

@@ -30,8 +30,13 @@ it('leaves a report that says why when the host cannot be reached, and ends with
   expect(readFileSync(path.join(folder, 'summary.md'), 'utf8')).toContain('What to do: ');
 });
 
-it.each([[[]], [['--host', '']], [['--host', 'fake:naples']]])('refuses %j: only a real host counts', async (words) => {
+it.each([
+  [[], ", not ''"],
+  [['--host', ''], ", not ''"],
+  [['--host', 'fake:naples'], ", not 'fake:naples'"],
+  [['--host'], ''],
+])('refuses %j: only a real host counts', async (words, given) => {
   const { exitCode, stderr } = await nightly(...words);
   expect(exitCode).toBe(3);
-  expect(stderr.trim()).toBe('error: nightly needs a real host: give --host URI, for example qemu:///system');
+  expect(stderr.trim()).toBe(`error: nightly needs a real host${given}: give --host URI, for example qemu:///system`);
 });

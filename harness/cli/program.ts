@@ -143,7 +143,7 @@ Examples:
   npm run emulate -- --profile naples
   npm run emulate -- --profile naples-es --socket /tmp/sev.sock
   npm run --silent emulate -- --profile milan > uri &             stdout is the URI alone
-  virsh -c "$(cat uri)" nodesevinfo
+  until [ -s uri ]; do sleep 1; done; virsh -c "$(cat uri)" nodesevinfo
 
 Ctrl-C stops the host and every guest on it.
 
