@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import type { Run } from '../../reports/model/run.ts';
+import type { CheckRow, Run } from '../../reports/model/run.ts';
 
 const uri = process.env.SEV_HARNESS_REAL_URI;
 const main = path.resolve(import.meta.dirname, '../../dist/harness/cli/main.js');
@@ -34,3 +34,20 @@ describe.skipIf(uri === undefined)('the catalogue on a real host without SEV', {
     expect(existsSync(KSM) ? readFileSync(KSM, 'utf8') : undefined).toBe(ksmBefore);
   });
 });
+
+/** Guests that the host itself counts the processor time of: minutes of it, so only where they were asked for. */
+describe.skipIf(uri === undefined || process.env.SEV_HARNESS_REAL_SLOW !== '1')(
+  'the control half of perf-overhead on a real host without SEV',
+  { timeout: 900_000 },
+  () => {
+    it('finds that two equal guests take the same processor time', () => {
+      const words = [main, 'scenario', SLOW, '--host', uri ?? '', '--report', folder];
+      const result = spawnSync(process.execPath, words, { encoding: 'utf8' });
+      expect(result.status, result.stderr).toBe(0);
+      const events = readFileSync(path.join(folder, 'run.jsonl'), 'utf8').trim().split('\n');
+      const checks = events.flatMap((line) => (JSON.parse(line) as { check?: CheckRow }).check ?? []);
+      expect(checks).toContainEqual(expect.objectContaining({ id: 'equal-guests-agree', outcome: 'passed' }));
+      expect(checks).toContainEqual(expect.objectContaining({ id: 'slowdown-moderate', outcome: 'skipped' }));
+    });
+  },
+);
