@@ -3,7 +3,7 @@ import { verifyGivenChain } from './chain-input.ts';
 import { type Arguments, usageError } from './flags.ts';
 import type { AttestIo } from './io.ts';
 import { InputReader } from './read.ts';
-import { present } from './verdict.ts';
+import { present, rootNote } from './verdict.ts';
 
 /** From the platform's PDH up to AMD's root. */
 export async function chainVerb(args: Arguments, io: AttestIo): Promise<number> {
@@ -12,9 +12,7 @@ export async function chainVerb(args: Arguments, io: AttestIo): Promise<number> 
   }
   const read = new InputReader();
   const chain = verifyGivenChain(args, io, read);
-  const root = chain.root;
-  const whose = root === undefined ? 'unknown' : root.isAmd ? `AMD's root of ${root.product}` : 'not AMD';
-  const { ok, verdict, checks } = chain;
+  const { ok, verdict, checks, root } = chain;
   return present(
     {
       verb: 'chain',
@@ -24,7 +22,7 @@ export async function chainVerb(args: Arguments, io: AttestIo): Promise<number> 
       warnings: [],
       inputs: read.notes,
       details: { root: root ?? null },
-      notes: [`root: ${whose}`],
+      notes: [rootNote(root)],
     },
     io,
     { json: args.has('json'), quiet: args.has('quiet') },

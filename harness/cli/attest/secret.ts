@@ -62,7 +62,11 @@ export async function secretVerb(args: Arguments, io: AttestIo): Promise<number>
         }
       }
       const injected = secrets.map(({ guid, secret }) => ({ guid, bytes: secret.reveal().length }));
-      const notes = [...injected.map(({ guid, bytes }) => `secret ${guid}, ${bytes} bytes`), ...done];
+      const notes = [
+        ...(report.notes ?? []),
+        ...injected.map(({ guid, bytes }) => `secret ${guid}, ${bytes} bytes`),
+        ...done,
+      ];
       present({ ...report, notes, details: { ...report.details, injected } }, io, options);
       return EXIT.ok;
     },

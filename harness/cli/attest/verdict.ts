@@ -1,4 +1,5 @@
 import type { Check } from '../../../attestation/result.ts';
+import type { RootIdentity } from '../../../attestation/verify/chain-roots.ts';
 import { createPaint } from '../../../reports/terminal/paint.ts';
 import { EXIT } from '../output.ts';
 import type { AttestIo } from './io.ts';
@@ -17,6 +18,12 @@ export interface Report {
   readonly details?: object;
   /** Lines for people, behind the verdict. */
   readonly notes?: readonly string[];
+}
+
+/** The line that says whose root a chain ends at. */
+export function rootNote(root: RootIdentity | undefined): string {
+  const whose = root === undefined ? 'unknown' : root.isAmd ? `AMD's root of ${root.product}` : 'not AMD';
+  return `root: ${whose}`;
 }
 
 export function verdictOf(ok: boolean, checks: readonly Check[]): Report['verdict'] {

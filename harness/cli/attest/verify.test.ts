@@ -263,6 +263,7 @@ it('shows what was taken how, and a tree with words', async () => {
     └─ - skipped: the nonce stated beside the measurement is the one inside it [launch.nonce-matches]
            no nonce was stated beside the measurement
     INVALID, do not trust it: 4 passed, 1 failed, 0 incomplete, 1 skipped
+    SEV firmware: 1.55 build 22, as the host claims
     "
   `);
 });

@@ -3,7 +3,7 @@ import { verifyLaunch } from '../../../attestation/verify/launch.ts';
 import { type Evidence, withEvidence } from './evidence.ts';
 import { type Arguments, usageError } from './flags.ts';
 import type { AttestIo } from './io.ts';
-import { present, type Report, verdictOf } from './verdict.ts';
+import { present, type Report, rootNote, verdictOf } from './verdict.ts';
 
 /** Chain, session and measurement in one verdict, each where it was given. */
 export async function verifyVerb(args: Arguments, io: AttestIo): Promise<number> {
@@ -17,7 +17,11 @@ export async function verifyVerb(args: Arguments, io: AttestIo): Promise<number>
 export async function judge(verb: string, evidence: Evidence): Promise<Report> {
   const { chain, domain, session, launch, policy, keys } = evidence;
   const parts: { readonly ok: boolean; readonly checks: readonly Check[] }[] = [];
-  if (chain !== undefined) parts.push(chain);
+  const notes: string[] = [];
+  if (chain !== undefined) {
+    parts.push(chain);
+    notes.push(rootNote(chain.root));
+  }
   if (domain !== undefined) parts.push(attestationResult(domain.checks));
   if (session !== undefined) {
     if (policy === undefined) throw usageError('--session is verified against a policy: give --policy');
@@ -26,7 +30,10 @@ export async function judge(verb: string, evidence: Evidence): Promise<Report> {
   }
   if (launch !== undefined) {
     const { measurement, context, digest } = launch;
-    parts.push(verifyLaunch({ measurement, context, digest, tik: keys.tik }));
+    const verified = verifyLaunch({ measurement, context, digest, tik: keys.tik });
+    parts.push(verified);
+    const { apiMajor, apiMinor, buildId } = context;
+    notes.push(`SEV firmware: ${apiMajor}.${apiMinor} build ${buildId}${verified.ok ? '' : ', as the host claims'}`);
   }
   if (parts.length === 0) {
     throw usageError(
@@ -48,5 +55,6 @@ export async function judge(verb: string, evidence: Evidence): Promise<Report> {
     warnings,
     inputs: evidence.read.notes,
     details: { ...(chain === undefined ? {} : { root: chain.root ?? null }) },
+    notes,
   };
 }
