@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import type { JsonValue } from '../../core/errors.ts';
 import { reduceRun } from '../model/reduce.ts';
 import type { CheckRow, Run } from '../model/run.ts';
 import { genoa, naples } from '../testing/facts.ts';
@@ -130,11 +131,32 @@ describe('diffRuns', () => {
   });
 });
 
+test('names what held both times by another value, and leaves out what is as expected in its own run', () => {
+  const run = (expected: JsonValue, actual: JsonValue) => withCheck(green(), 'nothing-lost', { expected, actual });
+  const before = run([], { lost: [], of: '12 entries' });
+  expect(diffRuns(before, run([], { lost: [], of: '13 entries' })).values).toEqual([
+    {
+      scenario: 'slot-limit',
+      check: 'nothing-lost',
+      before: { lost: [], of: '12 entries' },
+      after: { lost: [], of: '13 entries' },
+    },
+  ]);
+  expect(diffRuns(before, before).values).toEqual([]);
+  expect(diffRuns(run('a', 'a'), run('b', 'b')).values).toEqual([]);
+  expect(diffRuns(before, withCheck(before, 'nothing-lost', { outcome: 'failed', actual: 'x' })).values).toEqual([]);
+});
+
 test.each([
   ['worse', green(), red()],
   ['better', red(), green()],
   ['less shown', green(), reduceRun(runs.oneGreenRun())],
   ['same', red(), red()],
+  [
+    'another value',
+    withCheck(green(), 'nothing-lost', { expected: [], actual: { of: 1 } }),
+    withCheck(green(), 'nothing-lost', { expected: [], actual: { of: 2 } }),
+  ],
 ])('formatDiff: %s', (_name, before, after) => {
   expect(formatDiff(diffRuns(before, after))).toMatchSnapshot();
 });

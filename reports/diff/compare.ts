@@ -1,3 +1,5 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { JsonValue } from '../../core/errors.ts';
 import type { Run, ScenarioRow } from '../model/run.ts';
 import { checksOfScenario, scenarioDurationMs } from '../model/select.ts';
 import { scenarioReason } from '../model/verdict.ts';
@@ -14,6 +16,14 @@ export interface DiffItem {
   readonly after: DiffState;
   /** Of the newer run that has it. */
   readonly because?: string;
+}
+
+/** A check that held both times, and by another value. */
+export interface ValueChange {
+  readonly scenario: string;
+  readonly check: string;
+  readonly before: JsonValue;
+  readonly after: JsonValue;
 }
 
 export interface FactChange {
@@ -52,6 +62,8 @@ export interface RunDiff {
   /** Judged now, and skipped or unknown before; failures are among `newFailures`. */
   readonly gained: readonly DiffItem[];
   readonly unchanged: number;
+  /** Among the unchanged; not those whose value is the expected one, as a measurement is of its own run. */
+  readonly values: readonly ValueChange[];
   readonly facts: readonly FactChange[];
   readonly durations: readonly DurationChange[];
 }
@@ -154,6 +166,24 @@ function changedFacts(before: Run, after: Run): FactChange[] {
     });
 }
 
+function changedValues(before: Run, after: Run): ValueChange[] {
+  const valuesOf = (run: Run) =>
+    new Map(
+      run.scenarios.flatMap((scenario) =>
+        checksOfScenario(scenario).flatMap(({ id: check, outcome, expected, actual }) =>
+          outcome !== 'passed' || actual === undefined || isDeepStrictEqual(expected, actual)
+            ? []
+            : [[`${scenario.id}\n${check}`, { scenario: scenario.id, check, actual }] as const],
+        ),
+      ),
+    );
+  const old = valuesOf(before);
+  return [...valuesOf(after)].flatMap(([key, { actual: now, ...check }]) => {
+    const was = old.get(key)?.actual;
+    return was === undefined || isDeepStrictEqual(was, now) ? [] : [{ ...check, before: was, after: now }];
+  });
+}
+
 function changedDurations(before: Run, after: Run): DurationChange[] {
   return after.scenarios.flatMap((scenario) => {
     const old = before.scenarios.find((each) => each.id === scenario.id);
@@ -191,6 +221,7 @@ export function diffRuns(before: Run, after: Run): RunDiff {
     after: nameOf(after),
     ...lists,
     unchanged: lists.unchanged.length,
+    values: changedValues(before, after),
     facts: changedFacts(before, after),
     durations: changedDurations(before, after),
   };

@@ -1,4 +1,4 @@
-import { count, formatDuration, showableLine } from '../model/text.ts';
+import { count, formatDuration, formatValue, showableLine } from '../model/text.ts';
 import type { DiffItem, RunDiff } from './compare.ts';
 
 function itemLine(item: DiffItem): string {
@@ -7,14 +7,14 @@ function itemLine(item: DiffItem): string {
   return `  ${name}: ${showableLine(item.title)}: ${item.before} → ${item.after}${why}`;
 }
 
-function part(title: string, lines: readonly string[]): string[] {
-  return lines.length === 0 ? [] : ['', `${title} (${lines.length})`, ...lines];
+function part(title: string, lines: readonly string[], items = lines.length): string[] {
+  return lines.length === 0 ? [] : ['', `${title} (${items})`, ...lines];
 }
 
 function sentence(diff: RunDiff): string {
   if (diff.newFailures.length > 0) return `WORSE: ${count(diff.newFailures.length, 'new failure')}.`;
   if (diff.lost.length > 0)
-    return `LESS SHOWN: no new failure, but ${count(diff.lost.length, 'result')} of the earlier run are missing now.`;
+    return `LESS SHOWN: no new failure, but the later run lacks ${count(diff.lost.length, 'result')} of the earlier one.`;
   if (diff.fixed.length > 0) return `BETTER: ${count(diff.fixed.length, 'failure')} fixed, none new.`;
   return diff.stillFailing.length > 0
     ? 'SAME: the failures are those of the earlier run.'
@@ -33,6 +33,15 @@ export function formatDiff(diff: RunDiff): string {
     ...part('Still failing', diff.stillFailing.map(itemLine)),
     ...part('Fixed', diff.fixed.map(itemLine)),
     ...part('New', diff.gained.map(itemLine)),
+    ...part(
+      'Held with another value',
+      diff.values.flatMap(({ scenario, check, before, after }) => [
+        `  ${scenario} › ${check}`,
+        `    before ${showableLine(formatValue(before))}`,
+        `    after  ${showableLine(formatValue(after))}`,
+      ]),
+      diff.values.length,
+    ),
     ...part(
       'Facts that changed',
       diff.facts.map(
