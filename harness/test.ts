@@ -100,6 +100,7 @@ export {
   countVerdicts,
   formatDefects,
   judgeDefects,
+  undecided,
   unjudged,
   untested,
   vulnerableTo,

@@ -10,6 +10,7 @@ import {
   readPlatform,
   runDefectTests,
   scenario,
+  undecided,
   unjudged,
   untested,
   vulnerableTo,
@@ -60,7 +61,7 @@ scenario(
     const readings = await readForDefects(host, facts, { firmware: { apiMajor, apiMinor, build }, tests });
     const judged = judgeDefects(readings);
     evidence.attach('known-defects.txt', formatDefects(machine, readings, judged));
-    note(`${countVerdicts(judged)}; those that nobody can see are named in known-defects.txt`);
+    note(countVerdicts(judged));
     for (const text of untested(judged)) note(text);
     // An empty list alone would not show whether anything was looked at.
     const vulnerableBy = (...by: readonly ('test' | 'version' | 'platform bit')[]) => {
@@ -72,6 +73,12 @@ scenario(
     check('version-floors', vulnerableBy('version', 'platform bit'));
     const open = unjudged(judged);
     const actual = { unjudged: open, of: countMeans(judged) };
-    check('every-defect-judged', { expected: { unjudged: [] }, actual, passed: open.length === 0 });
+    const leavesOpen = undecided(judged, 'known-defects.txt');
+    check('every-defect-judged', {
+      expected: { unjudged: [] },
+      actual,
+      passed: open.length === 0,
+      ...(leavesOpen === undefined ? {} : { leavesOpen }),
+    });
   },
 );

@@ -35,6 +35,8 @@ export interface CheckRow {
   readonly expected?: JsonValue;
   readonly actual?: JsonValue;
   readonly because?: string;
+  /** What a check that passed could not look at, in one sentence. */
+  readonly leavesOpen?: string;
   /** Where the promise comes from: seed sentence, specification section, or documentation page. */
   readonly source?: string;
   /** When it was made, in milliseconds since the run started. In `run.json` only: in `run.jsonl` the event says it. */

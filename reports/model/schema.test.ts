@@ -67,6 +67,7 @@ describe('run.schema.json', () => {
         expected: true,
         actual: true,
         because: true,
+        leavesOpen: true,
         source: true,
         atMs: true,
       }),

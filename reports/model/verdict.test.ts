@@ -53,3 +53,13 @@ test('scenarios that were skipped for one reason are one sentence when they are 
     '4 scenarios — s0, s1, s2, s3 skipped: needs sev: domcapabilities say <sev supported="no"/>',
   ]);
 });
+
+test('what a passed check left open stands among what is not shown', () => {
+  const run = reduceRun(runs.oneGreenRun());
+  const [scenario] = run.scenarios;
+  const [attempt] = scenario?.attempts ?? [];
+  if (scenario === undefined || attempt === undefined) throw new Error('the run has one scenario');
+  const check = { id: 'c', outcome: 'passed', title: 'T', leavesOpen: 'whether 3 of 9 are fixed' } as const;
+  const open = { ...scenario, attempts: [{ ...attempt, root: { ...attempt.root, checks: [check] } }] };
+  expect(verdictOf({ ...run, scenarios: [open] }).notProved).toContain('whether 3 of 9 are fixed — slot-limit');
+});

@@ -130,19 +130,22 @@ function worth(run: Run): string {
   }
 }
 
-/** The checks of a scenario that were not made: one sentence each, or one for many with the same reason. */
+/** What passed checks left open, and checks that were not made: one sentence each, or one for many with the same reason. */
 export function uncheckedOf(scenario: ScenarioRow): string[] {
   const byReason = new Map<string, CheckRow[]>();
-  for (const check of checksOfScenario(scenario)) {
+  const checks = checksOfScenario(scenario);
+  for (const check of checks) {
     if (check.outcome !== 'skipped') continue;
     const because = check.because ?? 'the check was skipped';
     byReason.set(because, [...(byReason.get(because) ?? []), check]);
   }
-  return [...byReason].flatMap(([because, checks]) =>
-    checks.length > 3
-      ? [`${checks.length} checks — ${scenario.id}: ${because}`]
-      : checks.map((check) => `${check.title} — ${scenario.id}: ${because}`),
+  const skipped = [...byReason].flatMap(([because, rows]) =>
+    rows.length > 3
+      ? [`${rows.length} checks — ${scenario.id}: ${because}`]
+      : rows.map((check) => `${check.title} — ${scenario.id}: ${because}`),
   );
+  const open = checks.flatMap(({ leavesOpen }) => (leavesOpen === undefined ? [] : [`${leavesOpen} — ${scenario.id}`]));
+  return [...open, ...skipped];
 }
 
 /** Scenarios with no verdict: one sentence each, or one for many with the same reason. */

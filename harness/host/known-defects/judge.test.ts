@@ -1,6 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import { KNOWN_DEFECTS } from './catalogue.ts';
-import { countLookedAt, countMeans, formatDefects, judgeDefects, unjudged, untested, vulnerableTo } from './judge.ts';
+import {
+  countLookedAt,
+  countMeans,
+  formatDefects,
+  judgeDefects,
+  undecided,
+  unjudged,
+  untested,
+  vulnerableTo,
+} from './judge.ts';
 import type { DefectReadings } from './readings.ts';
 
 const good: DefectReadings = {
@@ -66,6 +75,20 @@ describe('the list of defects', () => {
     const [all, ...each] = [...countMeans(judged).matchAll(/\d+/g)].map(([digits]) => Number(digits));
     expect(all).toBe(KNOWN_DEFECTS.length);
     expect(each).toEqual(means.map((by) => number(countLookedAt(judged, by))));
+  });
+
+  it('says how many entries stay undecided, and where they are named', () => {
+    const judged = judgeDefects(good);
+    const open = judged.filter(({ verdict }) => verdict === 'unknown' || verdict === 'unseen');
+    expect(undecided(judged, 'a.txt')).toMatch(
+      new RegExp(`^whether ${open.length} of ${judged.length} known defects are fixed here .*: a.txt names them$`),
+    );
+    expect(
+      undecided(
+        judged.filter((row) => !open.includes(row)),
+        'a.txt',
+      ),
+    ).toBeUndefined();
   });
 
   it('names each defect once', () => {

@@ -46,6 +46,13 @@ export function countMeans(judged: readonly JudgedDefect[]): string {
   return `${judged.length} entries: ${seen.join(', ')}, ${count('none')} cannot be seen from outside`;
 }
 
+/** What a green verdict leaves open: how many entries nobody could decide here. */
+export function undecided(judged: readonly JudgedDefect[], file: string): string | undefined {
+  const rows = judged.filter(({ verdict }) => verdict === 'unknown' || verdict === 'unseen');
+  if (rows.length === 0) return undefined;
+  return `whether ${rows.length} of ${judged.length} known defects are fixed here (${verdictCounts(rows)}): ${file} names them`;
+}
+
 function verdictCounts(judged: readonly JudgedDefect[]): string {
   const counts = ORDER.flatMap((verdict) => {
     const count = judged.filter((row) => row.verdict === verdict).length;
