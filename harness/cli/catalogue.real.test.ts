@@ -40,13 +40,15 @@ describe.skipIf(uri === undefined || process.env.SEV_HARNESS_REAL_SLOW !== '1')(
   'the control half of perf-overhead on a real host without SEV',
   { timeout: 900_000 },
   () => {
-    it('finds that two equal guests take the same processor time', () => {
+    it('finds that two equal guests take the same processor time; on a busy machine that of a disk scatters too much', () => {
       const words = [main, 'scenario', SLOW, '--host', uri ?? '', '--report', folder];
       const result = spawnSync(process.execPath, words, { encoding: 'utf8' });
       expect(result.status, result.stderr).toBe(0);
       const events = readFileSync(path.join(folder, 'run.jsonl'), 'utf8').trim().split('\n');
       const checks = events.flatMap((line) => (JSON.parse(line) as { check?: CheckRow }).check ?? []);
-      expect(checks).toContainEqual(expect.objectContaining({ id: 'equal-guests-agree', outcome: 'passed' }));
+      const agree = checks.find(({ id }) => id === 'equal-guests-agree');
+      const why = agree?.outcome === 'skipped' ? agree.because : agree?.outcome;
+      expect(why).toMatch(/^passed$|^the samples scatter too much: disk-read [^;]*$/);
       expect(checks).toContainEqual(expect.objectContaining({ id: 'slowdown-moderate', outcome: 'skipped' }));
     });
   },
