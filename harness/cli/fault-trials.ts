@@ -80,6 +80,8 @@ export async function runTrials(
     leftOut: new Set<string>(),
     ended: 0,
   }));
+  const cleanOf = ({ profile, maxAsid }: Trial) =>
+    observed[trials.findIndex((one) => one.fault === undefined && one.profile === profile && one.maxAsid === maxAsid)];
   const startedAtMs = Date.now();
   const onScenarioEvent = (event: RunEvent & { scenario: string }) => {
     const [id = '', key = ''] = event.scenario.split('@');
@@ -92,6 +94,8 @@ export async function runTrials(
     if (event.error !== undefined && event.error.code !== 'SCENARIO_PROMISE_BROKEN')
       add(`!${event.error.code ?? event.error.message}`);
     if (event.status === 'skipped') (event.reason === UNASKED ? own.leftOut : own.skipped).add(id);
+    // Left out because its clean run was skipped: it would be skipped again.
+    if (event.reason === UNASKED && cleanOf(trial)?.skipped.has(id)) own.skipped.add(id);
     own.ended++;
     hear.onRun(trial, own, own.ended === scenarios.length);
   };

@@ -25,6 +25,15 @@ describe('a trial of the scenarios', { timeout: 60_000 }, () => {
     expect(broken.ran + broken.leftOut).toBe(clean.ran);
   });
 
+  it('does not miss a check of a scenario that the profile skips, such as one of SEV-ES on Naples', async () => {
+    const { stdout, stderr } = await faults('--fault', 'plain-guest-takes-slot', '--json');
+    expect(stderr).toContain('1 faults, 1 caught, 0 false alarms');
+    expect(stdout.split('\n').map((line) => JSON.parse(line))).toMatchObject([
+      { fault: 'none', outcome: 'clean' },
+      { fault: 'plain-guest-takes-slot', outcome: 'caught', unexpected: [], missing: [] },
+    ]);
+  });
+
   it('names a fault that there is not', async () => {
     const { exitCode, stderr } = await faults('--fault', 'no-such-fault');
     expect(exitCode).toBe(3);

@@ -173,7 +173,7 @@ Exit codes: 0 nothing of a dead run is left, 2 the host is not usable or somethi
   program
     .command('faults')
     .description('prove that every check can fail: run all scenarios clean and under each fault')
-    .option('--profile <name>', 'only this profile')
+    .option('--profile <name>', 'only this profile; without it those on which each fault is expected to show')
     .addOption(faultOption())
     .option('--all', 'also run scenarios that never ask the host for the fault (slow; must give the same result)')
     .option('--json', 'print the rows as JSON on stdout')
