@@ -1,12 +1,13 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { chown, cp, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chown, cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { errorText } from '../../core/errors.ts';
+import { makeLibvirtdSession } from '../contract/session-libvirtd.ts';
 import { currentOwner } from '../guest/ownership.ts';
 import { guestXml } from '../guest/spec.ts';
 import { readSevFacts } from '../host/facts.ts';
@@ -173,36 +174,12 @@ describe('a report folder on a disk that is full', () => {
 describe('a libvirtd that is killed while a run uses it', () => {
   it('ends the run with 2 and names what is left; reap removes it when libvirtd is back', async () => {
     const lab = path.join(folder, 'lab');
-    const { uid, gid } = await stat(path.join(runtime, 'libvirt/libvirt-sock'));
-    const place = (name: string) => path.join(lab, name);
+    const session = makeLibvirtdSession(lab, path.join(runtime, 'libvirt/libvirt-sock'));
     // What libvirt knows of QEMU comes from the other daemon: asking QEMU again takes seconds.
-    await cp(path.resolve(runtime, '../cache'), place('cache'), { recursive: true });
-    for (const name of ['run', 'config', 'config/libvirt', 'data', 'home'])
-      await mkdir(place(name), { recursive: true });
-    await writeFile(place('config/libvirt/qemu.conf'), 'stdio_handler = "file"\n');
-    await execa('chown', ['-R', `${uid}:${gid}`, lab]);
-    await chown(folder, uid, gid);
-    const socket = place('run/libvirt/libvirt-sock');
-    const daemonUri = `qemu+unix:///session?socket=${socket}`;
-    const startDaemon = async (): Promise<ChildProcess> => {
-      const child = spawn('libvirtd', ['--pid-file', place('run/libvirtd.pid')], {
-        cwd: '/',
-        uid,
-        gid,
-        stdio: 'ignore',
-        env: {
-          PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
-          HOME: place('home'),
-          XDG_RUNTIME_DIR: place('run'),
-          XDG_CONFIG_HOME: place('config'),
-          XDG_CACHE_HOME: place('cache'),
-          XDG_DATA_HOME: place('data'),
-          LC_ALL: 'C',
-        },
-      });
-      await expect.poll(() => ourDomains(daemonUri), { timeout: 20_000, interval: 50 }).toBeInstanceOf(Array);
-      return child;
-    };
+    await cp(path.resolve(runtime, '../cache'), session.place('cache'), { recursive: true });
+    await execa('chown', ['-R', `${session.uid}:${session.gid}`, session.place('cache')]);
+    await chown(folder, session.uid, session.gid);
+    const { uri: daemonUri, start: startDaemon } = session;
     const stopDaemon = async (child: ChildProcess, signal: NodeJS.Signals) => {
       const ended = once(child, 'exit');
       child.kill(signal);
