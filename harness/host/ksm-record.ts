@@ -54,14 +54,26 @@ export async function borrowKsm({
       outOfReach: 'KSM is off on this host, and only --allow-destructive lets the harness switch it on for a while',
     };
   const forget = await writeDown(host, ksm, settings.owner);
-  cleanup.push('put kernel samepage merging back', async () => {
+  const owesNothing = cleanup.push('put kernel samepage merging back', async () => {
     await restoreKsm(host, ksm);
     await forget();
   });
   const refused = await hurryKsm(host, ksm);
-  if (refused !== undefined) return refused;
+  if (refused !== undefined) {
+    // Who may not write the settings cannot put them back either: it would look as if something were left.
+    if (await isAsFound(host, ksm)) {
+      owesNothing();
+      await forget();
+    }
+    return refused;
+  }
   await restoreKsm(host, ksm);
   return ksm;
+}
+
+async function isAsFound(host: Host, { found }: Ksm): Promise<boolean> {
+  const now = await readKsm(host);
+  return !('outOfReach' in now) && KSM_NAMES.every((name) => now.found[name] === found[name]);
 }
 
 /** Beside the host's lease, for `reap`. Returns what removes it. An emulated host forgets with its end. */
