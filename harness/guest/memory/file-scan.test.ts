@@ -1,4 +1,4 @@
-import { closeSync, openSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readlinkSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { dir } from 'tmp-promise';
@@ -9,20 +9,20 @@ const MiB = 2 ** 20;
 const TOKEN = Buffer.from('a token of 32 bytes, not by luck');
 
 /** A file of holes with tokens in it, the first half of which stands at 4 GiB in the guest. */
-async function work(bytes: number, tokensAt: readonly number[]) {
+async function work(bytes: number, tokensAt: readonly number[], token = TOKEN) {
   const { path: folder } = await dir();
   const file = path.join(folder, 'ram');
   writeFileSync(file, '');
   truncateSync(file, bytes);
   const handle = openSync(file, 'r+');
-  for (const at of tokensAt) writeSync(handle, TOKEN, 0, TOKEN.length, at);
+  for (const at of tokensAt) writeSync(handle, token, 0, token.length, at);
   closeSync(handle);
   const extents = [
     { guestAddress: 0, bytes: bytes / 2, fileOffset: bytes / 2 },
     { guestAddress: 2 ** 32, bytes: bytes / 2, fileOffset: 0 },
   ];
   const remove = () => rm(folder, { recursive: true });
-  return { work: fileWork(file, extents, { sizeBytes: bytes, token: TOKEN }), file, [Symbol.asyncDispose]: remove };
+  return { work: fileWork(file, extents, { sizeBytes: bytes, token }), file, [Symbol.asyncDispose]: remove };
 }
 
 function resultOf(work: FileWork, order: readonly number[]) {
@@ -61,4 +61,26 @@ test('a file that is shorter than the memory says where it ends', async () => {
   await using memory = await work(8 * MiB, []);
   truncateSync(memory.file, 6 * MiB);
   expect(() => resultOf(memory.work, [0])).toThrow(`it ends at ${6 * MiB}`);
+});
+
+test('a token that repeats itself is found as often by one thread as by several', async () => {
+  const token = Buffer.alloc(32, 'a');
+  for (const order of [[0], [0, 1]]) {
+    // 96 bytes of it, half of them behind the end of a piece.
+    await using memory = await work(16 * MiB, [4 * MiB - 48, 4 * MiB - 16, 4 * MiB + 16], token);
+    expect(resultOf(memory.work, order).result?.token?.hits).toBe(65);
+  }
+});
+
+test('a token that is too short leaves no file open', async () => {
+  await using memory = await work(8 * MiB, [], Buffer.from('short'));
+  expect(() => new FileScan(memory.work)).toThrow('20 bytes or more');
+  const open = readdirSync('/proc/self/fd').map((number) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${number}`);
+    } catch {
+      return '';
+    }
+  });
+  expect(open).not.toContain(memory.file);
 });

@@ -36,12 +36,13 @@ export class FileScan {
   readonly #pieces: readonly Positioned<FileExtent>[];
   readonly #file: number;
 
-  /** Throws what opening the file throws. */
+  /** Throws `MEMORY_TOKEN`, or what opening the file throws. */
   constructor(work: FileWork) {
     this.#work = work;
     this.#pieces = [...inPieces(work.extents, PIECE_BYTES)];
-    this.#file = openSync(work.path, 'r');
     this.scanner = new MemoryScanner(work.plan);
+    // Last: nobody closes the file of a scan that was never made.
+    this.#file = openSync(work.path, 'r');
   }
 
   /** Scans the first piece that no thread has taken; false when all are taken. Throws when it cannot be read. */

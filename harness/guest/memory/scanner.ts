@@ -125,7 +125,10 @@ export class MemoryScanner {
 
   /** The bytes behind the last piece, which belong to somebody else's share: only tokens that reach into them are looked for. */
   pushBorder(bytes: Uint8Array, guestAddress: number): void {
-    if (guestAddress === this.#end) this.#search?.acrossBorder(bytes, (offset) => this.#found(guestAddress + offset));
+    if (guestAddress !== this.#end) return;
+    this.#search?.acrossBorder(bytes, (offset) => this.#found(guestAddress + offset));
+    // Were the share ours after all, its first bytes would come twice, and a token that repeats itself be found in both.
+    this.#search?.forget();
   }
 
   /** Gives away what it has found: nothing can be pushed any more. */
