@@ -9,7 +9,10 @@ const DEFECTS = 'known-defects';
 export const PLATFORM_FAULTS = {
   'nosend-refused': {
     breaks: FIRMWARE['nosend-refused'],
-    expected: [{ scenario: POLICY, checks: ['allowed-start', 'firmware-tells-as-asked'] }],
+    expected: [
+      { scenario: POLICY, checks: ['allowed-start', 'firmware-tells-as-asked'] },
+      { scenario: POLICY, checks: ['es-without-es-refused'], profiles: ['naples'] },
+    ],
   },
   'nosend-forgotten': {
     breaks: 'QEMU tells every policy without its bit NOSEND',

@@ -8,6 +8,14 @@ const MANY_ES_SLOTS = {
   profiles: ['milan', 'genoa', 'turin'],
 } as const;
 
+const WITH_ES = ['naples-es', 'rome', 'milan', 'genoa', 'turin'] as const;
+/** Where there is no SEV-ES, launches that ask for it take turns at the slots of SEV, and end with EBUSY when these are full. */
+const FULL_BEFORE_POLICY = {
+  scenario: 'policy-matrix',
+  checks: ['es-without-es-refused'],
+  profiles: ['naples'],
+} as const;
+
 /** Where the host takes one SEV guest less than libvirt promises. */
 const ONE_SLOT_SHORT = [
   {
@@ -36,6 +44,7 @@ export const SLOT_FAULTS = {
       { scenario: 'slot-es-split', checks: ['es-unaffected-by-sev'] },
       { scenario: 'policy-matrix', checks: ['allowed-start', 'reserved-refused', 'newer-api-refused'] },
       MANY_ES_SLOTS,
+      FULL_BEFORE_POLICY,
       { scenario: 'firmware-platform', checks: ['pek-rotates', 'driver-commands-match'] },
     ],
   },
@@ -46,7 +55,12 @@ export const SLOT_FAULTS = {
         scenario: 'slot-limit',
         checks: ['failed-launch-frees-slot', 'inventory-matches', 'concurrent-starts-fill-exactly'],
       },
-      { scenario: 'policy-matrix', checks: ['newer-api-refused', 'firmware-tells-as-asked'] },
+      {
+        scenario: 'policy-matrix',
+        checks: ['newer-api-refused', 'firmware-tells-as-asked'],
+        profiles: WITH_ES,
+      },
+      FULL_BEFORE_POLICY,
     ],
   },
   'slot-leak-on-kill': {
@@ -73,9 +87,11 @@ export const SLOT_FAULTS = {
       },
       { scenario: 'slot-churn', checks: ['every-launch-starts', 'capacity-unchanged'] },
       { scenario: 'slot-es-split', checks: ['es-unaffected-by-sev'] },
-      { scenario: 'launch-tamper', checks: ['!LAUNCH_REFUSED'] },
+      { scenario: 'launch-tamper', checks: ['!LAUNCH_REFUSED'], profiles: WITH_ES },
+      { scenario: 'launch-tamper', checks: ['stale-pdh-refused'], profiles: ['naples'] },
       { scenario: 'policy-matrix', checks: ['allowed-start', 'reserved-refused', 'newer-api-refused'] },
       MANY_ES_SLOTS,
+      FULL_BEFORE_POLICY,
     ],
   },
   'limit-off-by-one-up': {
