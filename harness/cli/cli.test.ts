@@ -1,5 +1,14 @@
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -213,6 +222,25 @@ describe('scenario', () => {
         expect(readFileSync(path.join(out, name), 'utf8')).toBe(readFileSync(path.join(report, name), 'utf8'));
     }
   });
+
+  it.each(['', 'run.json'])(
+    'renders into the report folder when %j of it is given and no other folder',
+    async (given) => {
+      const report = path.join(folder, 'rendered');
+      mkdirSync(report);
+      copyFileSync(path.join(folder, 'green', 'run.json'), path.join(report, 'run.json'));
+      const { code, stdout } = await harness(['report', 'render', path.join(report, given)]);
+      expect(code).toBe(0);
+      expect(
+        stdout
+          .trim()
+          .split('\n')
+          .map((file) => path.dirname(file)),
+      ).toEqual([report, report, report]);
+      expect(readdirSync(report).sort()).toEqual(['index.html', 'junit.xml', 'run.json']);
+      rmSync(report, { recursive: true });
+    },
+  );
 
   it('streams nothing but events on stdout with --json', async () => {
     const { code, stdout } = await harness(['scenario', 'slot-churn', '--json', '--report', path.join(folder, 'json')]);

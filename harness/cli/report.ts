@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { errorText } from '../../core/errors.ts';
 import { diffRuns, formatDiff } from '../../reports/diff/index.ts';
@@ -28,7 +28,7 @@ export function renderVerb(file: string, options: RenderOptions): number {
     process.stdout.write(render(run));
     return EXIT.ok;
   }
-  const folder = path.resolve(options.out ?? path.dirname(file));
+  const folder = path.resolve(options.out ?? (statSync(file).isDirectory() ? file : path.dirname(file)));
   for (const target of writeReports(folder, renderAll(run))) process.stdout.write(`${target}\n`);
   return EXIT.ok;
 }
