@@ -144,6 +144,8 @@ test('names what held both times by another value, and leaves out what is as exp
   ]);
   expect(diffRuns(before, before).values).toEqual([]);
   expect(diffRuns(run('a', 'a'), run('b', 'b')).values).toEqual([]);
+  const said = (time: string) => run('refused', { said: `refused: 2026-10-08T${time}Z qemu: no memory` });
+  expect(diffRuns(said('09:21:58.092000'), said('10:00:00.000000')).values).toEqual([]);
   expect(diffRuns(before, withCheck(before, 'nothing-lost', { outcome: 'failed', actual: 'x' })).values).toEqual([]);
 });
 

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { JsonValue } from '../../core/errors.ts';
 import type { Run, ScenarioRow } from '../model/run.ts';
 import { checksOfScenario, scenarioDurationMs } from '../model/select.ts';
+import { mapStrings, wordingOf } from '../model/text.ts';
 import { scenarioReason } from '../model/verdict.ts';
 
 /** `absent`: the other run has it, this one does not know it. */
@@ -18,7 +19,7 @@ export interface DiffItem {
   readonly because?: string;
 }
 
-/** A check that held both times, and by another value. */
+/** A check that held both times, and by another value; a host that says the same at another time gives no other. */
 export interface ValueChange {
   readonly scenario: string;
   readonly check: string;
@@ -180,8 +181,14 @@ function changedValues(before: Run, after: Run): ValueChange[] {
   const old = valuesOf(before);
   return [...valuesOf(after)].flatMap(([key, { actual: now, ...check }]) => {
     const was = old.get(key)?.actual;
-    return was === undefined || isDeepStrictEqual(was, now) ? [] : [{ ...check, before: was, after: now }];
+    return was === undefined || isDeepStrictEqual(untimed(was), untimed(now))
+      ? []
+      : [{ ...check, before: was, after: now }];
   });
+}
+
+function untimed(value: JsonValue): JsonValue {
+  return mapStrings(value, wordingOf);
 }
 
 function changedDurations(before: Run, after: Run): DurationChange[] {

@@ -1,5 +1,5 @@
 import type { SlotTimeline } from '../model/run.ts';
-import { count, formatDuration, list } from '../model/text.ts';
+import { count, formatDuration, list, wordingOf } from '../model/text.ts';
 import { type Html, html, nothing } from './markup.ts';
 import { axisTicks, layoutSlots, type PoolLayout, type SlotBar, type SlotLayout } from './slots.ts';
 
@@ -193,11 +193,6 @@ function legend(layout: SlotLayout): Html {
     layout.pools.some((pool) => !isDrawnAsBars(pool)) && swatch('usage', 'slots in use (too many for a bar each)'),
   ];
   return html`<ul class="legend">${items}</ul>`;
-}
-
-/** Two refusals say the same when they differ only in the time at which they say it. */
-function wordingOf(text: string): string {
-  return text.replace(/\d{4}-\d\d-\d\d[T ][\d:.]+Z?/g, '');
 }
 
 /** The host's own words, once for each wording, with how often they came. */

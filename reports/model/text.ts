@@ -22,6 +22,11 @@ export function mapStrings<T>(value: T, map: (text: string) => string): T {
   return visit(value) as T;
 }
 
+/** What a text says without when: QEMU begins its lines with the time of day. */
+export function wordingOf(text: string): string {
+  return text.replace(/\d{4}-\d\d-\d\d[T ][\d:.]+Z?/g, '');
+}
+
 /** The same on one line. */
 export function showableLine(text: string): string {
   return showable(text.replaceAll('\r\n', '\n'))
