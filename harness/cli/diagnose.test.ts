@@ -76,6 +76,7 @@ describe('diagnose', () => {
 
   it.each([
     ['gz', '1f8b0800', /it is compressed/, /zcat old.gz/],
+    ['1 $x.gz', '1f8b0800', /it is compressed/, /zcat 'old\.1 \$x\.gz' \|/],
     ['xz', 'fd377a585a00', /it is compressed/, /xzcat old.xz/],
     ['zst', '28b52ffd04', /it is compressed/, /zstdcat old.zst/],
     ['bin', '7f454c4602010100000000000000', /it is no text/, /NAME\.log/],

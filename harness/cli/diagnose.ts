@@ -1,3 +1,4 @@
+import { formatCommand } from '../../reports/model/text.ts';
 import { createPaint, wantsColour } from '../../reports/terminal/paint.ts';
 import { diagnose } from '../diagnosis/diagnose.ts';
 import type { Component } from '../diagnosis/entry.ts';
@@ -60,7 +61,7 @@ function textOf(file: string): string {
   const tool = PACKED.find(([magic]) => hex.startsWith(magic))?.[1];
   if (tool !== undefined)
     throw harnessError('INPUT_UNREADABLE', `cannot read ${nameOf(file)}: it is compressed`, {
-      hint: `${tool} ${file} | npm run --silent diagnose -- -`,
+      hint: `${formatCommand([tool, file])} | npm run --silent diagnose -- -`,
     });
   const controls = head.reduce((count, byte) => count + (byte < 0x20 && !WHITE.includes(byte) ? 1 : 0), 0);
   if (controls * 10 > head.length)

@@ -202,7 +202,7 @@ describe('bad input is one clear line and exit code 3', () => {
       'DOMAIN_XML_MALFORMED',
       /not UTF-8/,
     ],
-    ['a network', () => [file('network.xml', '<network/>')], 'DOMAIN_XML_OTHER_ROOT', /<network>/],
+    ['a network', () => [file('network.xml', '<network/>')], 'DOMAIN_XML_OTHER_ROOT', /network\.xml: .*<network>/],
   ])('%s', async (_, words, code, text) => {
     const result = await lint(...words());
     expect(result.error?.code).toBe(code);

@@ -120,13 +120,17 @@ function decodeXml(file: string, bytes: Uint8Array): string {
   }
 }
 
+const XML_ERRORS = ['DOMAIN_XML_MALFORMED', 'DOMAIN_XML_OTHER_ROOT'] as const;
+
 /** Says of which file or domain the linter speaks when it cannot read the XML. */
 function named<T>(name: string, judge: () => T): T {
   try {
     return judge();
   } catch (error) {
-    if (!isSevHarnessError(error, 'DOMAIN_XML_MALFORMED')) throw error;
-    throw harnessError('DOMAIN_XML_MALFORMED', `${name}: ${error.message}`, {
+    if (!isSevHarnessError(error)) throw error;
+    const code = XML_ERRORS.find((one) => one === error.code);
+    if (code === undefined) throw error;
+    throw harnessError(code, `${name}: ${error.message}`, {
       cause: error,
       hint: error.hint ?? 'Give the XML of one domain, as `virsh dumpxml` prints it.',
     });
