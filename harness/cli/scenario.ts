@@ -13,6 +13,7 @@ import type { ScenarioSettings } from '../fixtures/settings.ts';
 import { findKernel } from '../guest/image/kernel.ts';
 import { createRunId, currentOwner, isOurName, type Owner } from '../guest/ownership.ts';
 import { hostFactsOf } from '../host/describe.ts';
+import { askForEs } from '../host/es-refusal.ts';
 import { readSevFacts } from '../host/facts.ts';
 import { type Host, openHost } from '../host/host.ts';
 import { type HeldLease, leaseFileOf, takeLease } from '../host/leases/hold.ts';
@@ -210,7 +211,8 @@ function userName(): string {
 }
 
 async function describeHost(host: Host, emit: (event: UntimedEvent) => void): Promise<void> {
-  const [facts, summary] = await Promise.all([readSevFacts(host), preflightSummary(host)]);
+  const [read, summary] = await Promise.all([readSevFacts(host), preflightSummary(host)]);
+  const facts = await askForEs(host, read);
   emit({ type: 'host-described', host: hostFactsOf(host, facts, summary) });
   if (summary.verdict !== 'usable')
     for (const [name, words] of Object.entries(summary.facts))

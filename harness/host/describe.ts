@@ -47,7 +47,8 @@ function factLines(facts: SevFacts): Record<string, string> {
     if (text.length > 0) lines[`${pool} slots`] = text.join(', ');
   }
   if (facts.esRefusal !== undefined)
-    lines['sev-es slots'] = `${lines['sev-es slots']}; the firmware refuses SEV-ES: ${facts.esRefusal}`;
+    lines['sev-es slots'] =
+      `${lines['sev-es slots'] ?? 'no number known'}; the firmware refuses SEV-ES: ${facts.esRefusal}`;
   if (facts.domainCapabilities !== undefined)
     lines['C-bit'] =
       `${facts.domainCapabilities.cbitpos}, ${facts.domainCapabilities.reducedPhysBits} physical address bits fewer (domcapabilities)`;

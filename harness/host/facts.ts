@@ -2,8 +2,6 @@ import { XMLParser } from 'fast-xml-parser';
 import { isRemoteError, type SevInfo } from '../libvirt/index.ts';
 import { type EncryptionLeaf, readEncryptionLeaf } from './cpuid.ts';
 import type { Host } from './host.ts';
-import { launchBare, launchEnd } from './secure-processor/bare-launch.ts';
-import { endText } from './secure-processor/program.ts';
 
 /** What CPUID Fn8000_001F says of SEV. */
 export type SevCpuid = Omit<EncryptionLeaf, 'sme' | 'vmpls'>;
@@ -34,7 +32,7 @@ export interface SevFacts {
   readonly misc: MiscCapacity | undefined;
   /**
    * What the firmware says when it refuses SEV-ES although libvirt promises it, as with the fix of CVE-2025-48514 where
-   * SEV-SNP is on. Absent where it takes such guests, or was not asked.
+   * SEV-SNP is on. Absent where it takes such guests, or was not asked (`askForEs`).
    */
   readonly esRefusal?: string;
   /** Effective `kvm_amd` parameters: `1` and `Y` are on. */
@@ -58,7 +56,7 @@ const parser = new XMLParser({
   isArray: (name) => name === 'value' || name === 'enum',
 });
 
-/** Reads the host once. Nothing is changed on it; where SEV-ES and SEV-SNP are both on, an SEV-ES slot is used for a moment. */
+/** Reads the host once. Nothing is changed on it, and no guest is launched. */
 export async function readSevFacts(host: Host): Promise<SevFacts> {
   const { connection } = host;
   const unknown: Record<string, string> = {};
@@ -73,7 +71,6 @@ export async function readSevFacts(host: Host): Promise<SevFacts> {
     readKvmParameters(host, unknown),
   ]);
   const capabilities = parser.parse(capabilitiesXml.xml) as DomainCapabilitiesXml;
-  const esRefusal = kvmParameters.sevEs && kvmParameters.sevSnp ? await askForEs(host, unknown) : undefined;
   return {
     domainCapabilities: sevCapabilities(capabilities),
     launchSecurityTypes: launchSecurityTypes(capabilities),
@@ -82,7 +79,6 @@ export async function readSevFacts(host: Host): Promise<SevFacts> {
     cpuid,
     misc,
     kvmParameters,
-    ...(esRefusal === undefined ? {} : { esRefusal }),
     versions: { libvirt: library, qemu: hypervisor, ...(await kernelVersion(host)) },
     hostname,
     emulatorPath: capabilities.domainCapabilities?.path,
@@ -207,24 +203,6 @@ async function readKvmParameters(host: Host, unknown: Record<string, string>): P
     ...(sevEs === undefined ? {} : { sevEs }),
     ...(sevSnp === undefined ? {} : { sevSnp }),
   };
-}
-
-const ES_POLICY = 0x0005;
-/** SEV API, status codes: the feature is not supported. */
-const UNSUPPORTED = 21;
-
-/** Neither libvirt nor most kernels know of a refusal: only a launch tells. */
-async function askForEs(host: Host, unknown: Record<string, string>): Promise<string | undefined> {
-  const answers = await launchBare(host, [{ isEs: true, policy: ES_POLICY }]);
-  if ('because' in answers) {
-    unknown.esRefusal = `KVM cannot be asked directly: ${answers.because}`;
-    return undefined;
-  }
-  const [end] = answers.map(launchEnd);
-  if (end === undefined || end.errno === 0) return undefined;
-  if (end.status === UNSUPPORTED) return endText(end);
-  unknown.esRefusal = `a launch with SEV-ES ended with ${endText(end)}`;
-  return undefined;
 }
 
 async function kernelVersion(host: Host): Promise<{ kernel?: string }> {
