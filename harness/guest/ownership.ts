@@ -1,5 +1,6 @@
 import { readFileSync, readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
+import { startTicksOf } from '../../reports/model/process.ts';
 
 /** Namespace of our `<metadata>` in domain XML. */
 export const METADATA_NAMESPACE = 'https://sev-harness.dev/xmlns/run/1';
@@ -47,16 +48,6 @@ function currentPlace(): string {
     return `${bootId} ${readlinkSync('/proc/self/ns/pid')}`;
   } catch {
     return '';
-  }
-}
-
-function startTicksOf(pid: number): string | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    // The command name, in parentheses, may itself hold spaces and parentheses.
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
-  } catch {
-    return undefined;
   }
 }
 

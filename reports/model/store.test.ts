@@ -6,6 +6,7 @@ import { dir } from 'tmp-promise';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { isSevHarnessError } from '../../core/errors.ts';
 import * as runs from '../testing/runs.ts';
+import { startTicksOf } from './process.ts';
 import { SLOT_TIMELINE_TYPE } from './run.ts';
 import { artifactFileName, attachArtifact, openReportFolder } from './store.ts';
 
@@ -57,7 +58,10 @@ describe('openReportFolder', () => {
     writeFileSync(at('.in-use'), `${process.ppid}\n`);
     expect(codeOf(() => openReportFolder(base.path))).toBe('REPORT_FOLDER_BUSY');
     expect(existsSync(at('artifacts', name))).toBe(true);
-    for (const left of [`${spawnSync(process.execPath, ['--version']).pid}\n`, '', 'x']) {
+    writeFileSync(at('.in-use'), `${process.ppid} ${startTicksOf(process.ppid)}\n`);
+    expect(codeOf(() => openReportFolder(base.path))).toBe('REPORT_FOLDER_BUSY');
+    const reused = `${process.ppid} 1\n`;
+    for (const left of [`${spawnSync(process.execPath, ['--version']).pid}\n`, reused, '', 'x']) {
       writeFileSync(at('.in-use'), left);
       openReportFolder(base.path).close();
       expect(existsSync(at('.in-use'))).toBe(false);

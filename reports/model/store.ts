@@ -15,11 +15,12 @@ import { errorText, isSevHarnessError } from '../../core/errors.ts';
 import { NOT_WRITTEN_HINT, reportError } from '../errors.ts';
 import { makeFolder } from './folder.ts';
 import { type EventLog, openEventLog, parseEventLines } from './jsonl.ts';
+import { startTicksOf } from './process.ts';
 import { type EvidenceItem, SLOT_TIMELINE_TYPE } from './run.ts';
 
 const EVENTS_FILE = 'run.jsonl';
 const ARTIFACTS = 'artifacts';
-/** Names the process that writes the folder. */
+/** Names the process that writes the folder, and when it started. */
 const IN_USE = '.in-use';
 /** What a report folder holds by name; all of it is replaced by the next run. */
 const OWN_FILES = [EVENTS_FILE, 'run.json', 'index.html', 'junit.xml'];
@@ -84,12 +85,14 @@ function assertOwn(folder: string): void {
 /** One run at a time: a second one would remove the first one's evidence. Stays behind after SIGKILL, when its process is dead. */
 function occupy(folder: string): void {
   const file = join(folder, IN_USE);
+  const claim = `${process.pid} ${startTicksOf(process.pid) ?? ''}\n`;
   try {
-    writeFileSync(file, `${process.pid}\n`, { flag: 'wx', mode: 0o644 });
+    writeFileSync(file, claim, { flag: 'wx', mode: 0o644 });
   } catch (error) {
     if (errorCode(error) !== 'EEXIST') throw error;
-    const owner = Number(readFileSync(file, 'utf8'));
-    if (owner !== process.pid && isAlive(owner)) {
+    const [pid, startTicks = ''] = readFileSync(file, 'utf8').trim().split(' ');
+    const owner = Number(pid);
+    if (owner !== process.pid && isAlive(owner, startTicks)) {
       throw reportError(
         'REPORT_FOLDER_BUSY',
         `report folder ${folder} belongs to a run that is going on (process ${owner})`,
@@ -99,7 +102,7 @@ function occupy(folder: string): void {
         },
       );
     }
-    writeFileSync(file, `${process.pid}\n`);
+    writeFileSync(file, claim);
   }
 }
 
@@ -111,8 +114,11 @@ function release(folder: string): void {
   }
 }
 
-function isAlive(pid: number): boolean {
+/** A process with the pid that started at another time is a different one, as after a reboot. */
+function isAlive(pid: number, startTicks: string): boolean {
   if (!Number.isInteger(pid) || pid < 1) return false;
+  const nowTicks = startTicksOf(pid);
+  if (startTicks !== '' && nowTicks !== undefined && nowTicks !== startTicks) return false;
   try {
     process.kill(pid, 0);
     return true;
