@@ -1,14 +1,5 @@
 import { once } from 'node:events';
-import {
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -226,8 +217,7 @@ describe('scenario', () => {
   it.each(['', 'run.json'])(
     'renders into the report folder when %j of it is given and no other folder',
     async (given) => {
-      const report = path.join(folder, 'rendered');
-      mkdirSync(report);
+      const report = mkdtempSync(path.join(folder, 'rendered-'));
       copyFileSync(path.join(folder, 'green', 'run.json'), path.join(report, 'run.json'));
       const { code, stdout } = await harness(['report', 'render', path.join(report, given)]);
       expect(code).toBe(0);
@@ -238,7 +228,6 @@ describe('scenario', () => {
           .map((file) => path.dirname(file)),
       ).toEqual([report, report, report]);
       expect(readdirSync(report).sort()).toEqual(['index.html', 'junit.xml', 'run.json']);
-      rmSync(report, { recursive: true });
     },
   );
 
