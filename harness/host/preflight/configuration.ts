@@ -3,8 +3,8 @@ import type { Host } from '../host.ts';
 import { parseFirmwareDescriptor, parseModprobe } from './parse.ts';
 import { type FirmwareDescriptor, type PreflightReadings, type Reading, read } from './readings.ts';
 
+/** The first counts where several have a file of one name (kmod, libkmod-config.c; QEMU docs/interop/firmware.json). */
 const MODPROBE_FOLDERS = ['/etc/modprobe.d', '/run/modprobe.d', '/usr/lib/modprobe.d'];
-/** The first counts where both have a file of one name (QEMU docs/interop/firmware.json). */
 const FIRMWARE_FOLDERS = ['/etc/qemu/firmware', '/usr/share/qemu/firmware'];
 
 interface FolderFiles {
@@ -35,11 +35,7 @@ function readDescriptors({ texts, unread }: FolderFiles): {
 } {
   const broken: string[] = [];
   const found = mapped(texts, (files) => {
-    const names = new Set<string>();
     return files.flatMap(([path, text]) => {
-      const name = posix.basename(path);
-      if (names.has(name)) return [];
-      names.add(name);
       if (text.trim() === '') return [];
       const descriptor = parseFirmwareDescriptor(path, text);
       if (descriptor === undefined) broken.push(`${path}: not a firmware descriptor`);
@@ -49,7 +45,7 @@ function readDescriptors({ texts, unread }: FolderFiles): {
   return { found, unread: [...unread, ...broken] };
 }
 
-/** Files that end in `suffix`, with their texts; a folder that is absent has none. */
+/** Files that end in `suffix`, each name once, with their texts; a folder that is absent has none. */
 async function readFolders(host: Host, folders: readonly string[], suffix: string): Promise<FolderFiles> {
   const lists = await Promise.all(folders.map((folder) => host.shell.listFolder(folder)));
   const closed = lists.flatMap((list, index) =>
@@ -63,13 +59,14 @@ async function readFolders(host: Host, folders: readonly string[], suffix: strin
       : [],
   );
   const files = await host.shell.readFiles(paths);
-  const texts: [string, string][] = [];
+  const texts = new Map<string, [path: string, text: string]>();
   for (const [index, path] of paths.entries()) {
     const file = files[index];
-    if (file?.outcome === 'read') texts.push([path, Buffer.from(file.bytes).toString()]);
+    const name = posix.basename(path);
+    if (file?.outcome === 'read' && !texts.has(name)) texts.set(name, [path, Buffer.from(file.bytes).toString()]);
     else if (file?.outcome === 'unreadable') closed.push(`${path}: ${file.because}`);
   }
-  return { texts: read(texts), unread: closed };
+  return { texts: read([...texts.values()]), unread: closed };
 }
 
 function mapped<T, U>(reading: Reading<T>, map: (value: T) => U): Reading<U> {

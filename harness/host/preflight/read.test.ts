@@ -182,6 +182,19 @@ describe('configuration in folders', () => {
     });
   });
 
+  it('of modprobe in /etc counts instead of a file of the same name that was shipped', async () => {
+    const [own, shipped] = ['/etc/modprobe.d', '/usr/lib/modprobe.d'];
+    const files = {
+      [`${own}/kvm.conf`]: bytes(''),
+      [`${shipped}/kvm.conf`]: bytes('options kvm_amd sev=0\n'),
+      [`${shipped}/ccp.conf`]: bytes('options ccp debug=1\n'),
+    };
+    const folders = { [own]: ['kvm.conf'], [shipped]: ['kvm.conf', 'ccp.conf'] };
+    expect((await readPreflight(host({ folders, files }))).modprobe).toMatchObject({
+      value: [{ file: `${shipped}/ccp.conf` }],
+    });
+  });
+
   it('of which a file cannot be read is named, with what the others say', async () => {
     const folders = { '/etc/modprobe.d': ['a.conf', 'b.conf'], '/usr/share/qemu/firmware': ['1.json'] };
     const files = {
