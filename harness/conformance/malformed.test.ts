@@ -150,6 +150,16 @@ describe('--fix', () => {
     expect(fixDomain(broken, { profile, host: HOST }).xml).toBe(CLEAN);
   });
 
+  it.each(['0x0037', '0x003f', '3f'])(
+    'takes the white space behind policy %s away, and nothing that it forbids',
+    (policy) => {
+      const spaced = CLEAN.replace('0x0033', `${policy}\n    `);
+      const { xml, mended } = fixDomain(spaced, { profile: 'modern', host: HOST });
+      expect(mended.map(({ rule }) => rule)).toEqual(['POLICY-MISSING']);
+      expect(xml).toBe(CLEAN.replace('0x0033', policy));
+    },
+  );
+
   it('adds what is missing in one place after the other', () => {
     const empty = CLEAN.replace(/ {4}<cbitpos>[\s\S]*<\/policy>\n/, '');
     const fixed = fixDomain(empty, { profile: 'train', host: HOST });

@@ -20,15 +20,17 @@ export const policyRules: readonly Rule[] = [
       if (launchSecurity === undefined || !(isSev(domain) || (isSnp(domain) && profile === 'modern'))) return;
       if (readPolicy(domain)?.value !== undefined) return;
       const element = child(launchSecurity, 'policy');
-      const value = isSnp(domain) ? policyText(SNP_DEFAULT, 8) : policyText(NOVA_POLICY.sev);
+      const bits = isSnp(domain) ? 64 : 32;
       const words = childText(launchSecurity, 'policy');
-      const trailing = element !== undefined && /\S\s+$/.test(element.text);
+      // What only has white space behind it says what its owner wants, which may be more than nova's.
+      const readable = words !== undefined && parsePolicy(words, bits) !== undefined ? words : undefined;
+      const value = readable ?? (isSnp(domain) ? policyText(SNP_DEFAULT, 8) : policyText(NOVA_POLICY.sev));
       yield {
         at: element ?? launchSecurity,
         message:
           words === undefined
             ? '<policy> is missing, and libvirt refuses the domain'
-            : `<policy> is '${shown(words)}'${trailing ? ' with white space behind it' : ''}, which libvirt does not read as a number of ${isSnp(domain) ? 64 : 32} bits`,
+            : `<policy> is '${shown(words)}'${readable === undefined ? '' : ' with white space behind it'}, which libvirt does not read as a number of ${bits} bits`,
         suggestion: `<policy>${value}</policy>`,
         edits: [
           element === undefined
