@@ -149,3 +149,23 @@ await sharedLogin(${JSON.stringify(ssh)}, []).command();`;
     await expect.poll(() => readdir(temporary())).toEqual([]);
   });
 });
+
+describe('a process that cannot start another', () => {
+  it('because it has too many files open: has no shared login, leaves no folder, and goes on when it has fewer', async () => {
+    await fakeSsh(SHARES);
+    const module = path.resolve(import.meta.dirname, '../../dist/harness/host/ssh-login.js');
+    const program = `import { closeSync, openSync } from 'node:fs';
+import { sharedLogin } from ${JSON.stringify(module)};
+const login = sharedLogin(${JSON.stringify(ssh)}, ['--', 'lab7']);
+const files = [];
+try { for (;;) files.push(openSync('/dev/null')); } catch {}
+await login.command();
+for (const file of files) closeSync(file);
+console.log(...await login.command());
+await login.close();`;
+    const words = ['-c', 'ulimit -n 100; exec "$0" "$@"', process.execPath, '--input-type=module', '--eval', program];
+    const ended = await execa('sh', words, { reject: false });
+    expect([ended.stdout, ended.stderr]).toEqual([`${ssh} -- lab7`, '']);
+    expect(await readdir(temporary())).toEqual([]);
+  });
+});

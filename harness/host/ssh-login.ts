@@ -49,6 +49,12 @@ export function sharedLogin(program: string, base: readonly string[]): SshLogin 
       detached: true,
       env: { ...process.env, LC_ALL: 'C' },
     });
+    child.on('error', () => {});
+    if (child.pid === undefined) {
+      // Not even `sh` can be started: whoever runs the program itself hears why.
+      await rm(place, { recursive: true, force: true });
+      return undefined;
+    }
     master = child;
     const isShared = (await saysReady(child)) && existsSync(path.join(place, SOCKET));
     if (!isShared) {
@@ -96,7 +102,6 @@ function saysReady(child: Master): Promise<boolean> {
       if (printed.includes(READY)) settle(true);
     });
     child.stdin.on('error', () => {});
-    child.once('error', () => settle(false));
     child.once('exit', () => settle(false));
   });
 }
@@ -113,12 +118,10 @@ async function logOut(child: Master, folder: string): Promise<void> {
   if (child.exitCode === null && child.signalCode === null) {
     await new Promise<void>((resolve) => {
       const impatient = setTimeout(() => endGroup(child.pid), LOGOUT_WITHIN_MS);
-      const done = () => {
+      child.once('exit', () => {
         clearTimeout(impatient);
         resolve();
-      };
-      child.once('exit', done);
-      child.once('error', done);
+      });
     });
   }
   await rm(folder, { recursive: true, force: true });
