@@ -1,3 +1,4 @@
+import { isSevHarnessError, type SevHarnessError } from '../../core/errors.ts';
 import { harnessError } from '../errors.ts';
 import type { ScenarioContext } from '../fixtures/scenario.ts';
 import { guestName, type Owner } from '../guest/ownership.ts';
@@ -13,7 +14,7 @@ import {
   restoreKsm,
   UNMERGED,
 } from './ksm.ts';
-import { leaseFile } from './leases/file.ts';
+import { type LeaseFile, leaseFile } from './leases/file.ts';
 import { leaseFolder } from './leases/hold.ts';
 import { parseOwner } from './leases/record.ts';
 
@@ -125,19 +126,34 @@ export function settingsToPutBack({ before, during }: KsmRecord, now: KsmSetting
   return changed.includes('run') && now.run === during.run ? [{ run: UNMERGED }, values] : [values];
 }
 
+/** A file with the name of a record, and the record in it, or why nobody can look into it. */
+export interface FoundKsmRecord {
+  readonly path: string;
+  readonly record: KsmRecord | SevHarnessError;
+}
+
 /** Records of runs on a host, alive or dead, by the names of their files; what is no record is left alone. */
-export async function listKsmRecords(
-  host: Host,
-): Promise<readonly { readonly path: string; readonly record: KsmRecord }[]> {
-  const folder = leaseFolder();
-  const list = await host.shell.listFolder(folder);
+export async function listKsmRecords(host: Host): Promise<FoundKsmRecord[]> {
+  const list = await host.shell.listFolder(leaseFolder());
   const names = list.outcome === 'read' ? list.names.filter(isKsmRecordName) : [];
   const records = names.map(async (name) => {
     const file = recordFile(host, name);
-    const record = parseKsmRecord((await file.look())?.text ?? '');
-    return record !== undefined && guestName(record.owner.runId, ROLE) === name ? [{ path: file.path, record }] : [];
+    const record = await lookAt(file);
+    const isRecord =
+      record !== undefined && (isSevHarnessError(record) || guestName(record.owner.runId, ROLE) === name);
+    return isRecord ? [{ path: file.path, record }] : [];
   });
   return (await Promise.all(records)).flat();
+}
+
+/** Anybody may put a file there that nobody else can read: it must not hide the others. */
+async function lookAt(file: LeaseFile): Promise<KsmRecord | SevHarnessError | undefined> {
+  try {
+    return parseKsmRecord((await file.look())?.text ?? '');
+  } catch (error) {
+    if (isSevHarnessError(error)) return error;
+    throw error;
+  }
 }
 
 /** Puts back what a dead run has changed, and removes its record. Returns what was done. Throws `HOST_KSM`. */

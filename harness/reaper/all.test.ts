@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -225,6 +225,18 @@ describe('kernel samepage merging that a run has changed', () => {
     expect(written).toEqual([]);
     await rm(path.join(folder, 'leases/host.lease'));
     expect((await reaped(DURING)).row).toMatchObject({ action: 'removed' });
+  });
+
+  it('that cannot be read is told, and all else is removed', async () => {
+    await mkdir(path.join(folder, 'leases'), { recursive: true });
+    await symlink('/nowhere', path.join(folder, 'leases/sevh-gone-ksm'));
+    await record();
+    const rows = await reapAll(hostWithKsm(DURING, []), { dryRun: false });
+    expect(rows.map(({ runId, action }) => [runId, action])).toEqual([
+      ['dead', 'removed'],
+      ['gone', 'failed'],
+    ]);
+    expect(rows[1]?.because).toMatch(/sevh-gone-ksm is not a plain file/);
   });
 
   it('of two runs is put back by each only where it is as that run had set it', async () => {

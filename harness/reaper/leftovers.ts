@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { errorText } from '../../core/errors.ts';
+import { errorText, isSevHarnessError } from '../../core/errors.ts';
 import { isOurName, type Owner, runIdOfName } from '../guest/ownership.ts';
 import { IMAGES_THERE } from '../host/deliver.ts';
 import type { Host } from '../host/host.ts';
@@ -123,13 +123,16 @@ async function imageFiles(host: Host, images: string | undefined): Promise<Lefto
 }
 
 async function settings(host: Host): Promise<Leftover[]> {
-  return (await listKsmRecords(host)).map(({ path: file, record }) => ({
-    name: `kernel samepage merging (${file})`,
-    runId: record.owner.runId,
-    owner: record.owner,
-    isOfWholeHost: true,
-    remove: () => restoreFromRecord(host, record),
-  }));
+  return (await listKsmRecords(host)).flatMap(({ path: file, record }): Leftover[] => {
+    const name = `kernel samepage merging (${file})`;
+    if (!isSevHarnessError(record)) {
+      const { owner } = record;
+      const remove = () => restoreFromRecord(host, record);
+      return [{ name, runId: owner.runId, owner, isOfWholeHost: true, remove }];
+    }
+    const runId = runIdOfName(path.posix.basename(file));
+    return runId === undefined ? [] : [{ name, runId, isOfWholeHost: true, remove: () => Promise.reject(record) }];
+  });
 }
 
 async function removeFile({ shell }: Host, file: string): Promise<undefined> {
