@@ -11,7 +11,7 @@ export const PLATFORM_FAULTS = {
     breaks: FIRMWARE['nosend-refused'],
     expected: [
       { scenario: POLICY, checks: ['allowed-start', 'firmware-tells-as-asked'] },
-      { scenario: POLICY, checks: ['es-without-es-refused'], profiles: ['naples'] },
+      { scenario: POLICY, checks: ['es-without-es-refused'], profiles: ['naples', 'rome', 'genoa', 'turin'] },
     ],
   },
   'nosend-forgotten': {
