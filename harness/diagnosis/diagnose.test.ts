@@ -171,6 +171,14 @@ describe('a log of several starts', () => {
     );
   });
 
+  it("takes the kernel's log in front of it for no earlier start", () => {
+    const dmesg = '[   12.345678] kvm_amd: SEV disabled (ASIDs 1 - 15)\n[   12.4] ccp: sev something new failed';
+    const { findings, unknown } = diagnose(log([dmesg, start, 'it failed'].join('\n')));
+    expect(findings).toMatchObject([{ id: 'sev-off-in-kernel', line: 1 }]);
+    expect(findings[0]).not.toHaveProperty('isFromEarlierStart');
+    expect(unknown.map(({ line }) => line)).toEqual([2, 4]);
+  });
+
   it('names the place in the last start of what also happened before', () => {
     const [found] = diagnose(log([start, full, start, full].join('\n'))).findings;
     expect(found).toMatchObject({ line: 4, occurrences: 2 });
@@ -247,6 +255,7 @@ describe('unknown text', () => {
     const commandLine =
       '/usr/bin/qemu-system-x86_64 \\\n-name guest=error-test \\\n-device virtio-blk,werror=stop\n-object \'{"id":"invalid"}\'';
     expect(diagnose(log(commandLine))).toMatchObject({ findings: [], unknownCount: 0 });
+    expect(diagnose(log('internal error: cannot read the command line: denied'))).toMatchObject({ unknownCount: 1 });
   });
 
   it("does not take the kernel's own complaints for failures of a guest", () => {

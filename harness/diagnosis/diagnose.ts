@@ -86,7 +86,8 @@ export function diagnose(evidence: readonly Evidence[], given: KnownVersions = {
   for (const one of evidence) {
     const lastStart = one.text.lastIndexOf(START);
     for (const { line, start, text } of linesOf(one.text)) {
-      const isEarlier = start < lastStart;
+      // A kernel knows no starts: its log may stand in front of QEMU's in one text.
+      const isEarlier = start < lastStart && !KERNEL_LINE.test(text);
       const matches = explain(text, one, versions);
       for (const { entry, groups } of matches) {
         const known = findings.get(entry.id);
@@ -195,7 +196,12 @@ function reportsFailure(text: string): boolean {
 
 /** libvirt writes QEMU's command line into its log, environment first, words behind backslashes; the kernel writes its own. */
 function isCommandLine(text: string): boolean {
-  return /\\$/.test(text) || /^-[a-z]/.test(text) || /^\/\S*qemu\S* /.test(text) || /\bcommand line: /i.test(text);
+  return (
+    /\\$/.test(text) ||
+    /^-[a-z]/.test(text) ||
+    /^\/\S*qemu\S* /.test(text) ||
+    /\b(?:Kernel c|C)ommand line: /.test(text)
+  );
 }
 
 /** One line as people may read it, without what steers a terminal. */
