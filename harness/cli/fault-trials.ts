@@ -90,7 +90,8 @@ export async function runTrials(
     if (own === undefined || trial === undefined) return;
     const add = (what: string) => own.red.set(id, (own.red.get(id) ?? new Set()).add(what));
     if (event.type === 'check' && event.check.outcome === 'failed') add(event.check.id);
-    if (event.type !== 'scenario-finished') return;
+    // What Ctrl-C cut short shows nothing: its trial does not come to its end.
+    if (event.type !== 'scenario-finished' || event.status === 'interrupted') return;
     if (event.error !== undefined && event.error.code !== 'SCENARIO_PROMISE_BROKEN')
       add(`!${event.error.code ?? event.error.message}`);
     if (event.status === 'skipped') (event.reason === UNASKED ? own.leftOut : own.skipped).add(id);

@@ -1,3 +1,4 @@
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { execa } from 'execa';
 import { describe, expect, it } from 'vitest';
@@ -32,6 +33,39 @@ describe('a trial of the scenarios', { timeout: 60_000 }, () => {
       { fault: 'none', outcome: 'clean' },
       { fault: 'plain-guest-takes-slot', outcome: 'caught', unexpected: [], missing: [] },
     ]);
+  });
+
+  it('is no false alarm when Ctrl-C cuts it short', async () => {
+    const script = `
+      import { mkdtempSync, rmSync } from 'node:fs';
+      import { runTrials } from './fault-trials.js';
+      import { loadScenarios } from './scenario-files.js';
+      const folder = mkdtempSync(process.env.FOLDER);
+      const interrupt = new AbortController();
+      const red = new Set();
+      let runs = 0;
+      await runTrials(
+        { scenarios: await loadScenarios(), trials: [{ profile: 'no-sev' }], folder, leavesOutUnasked: true },
+        interrupt.signal,
+        {
+          onRun: (_, observed) => {
+            runs++;
+            for (const checks of observed.red.values()) for (const check of checks) red.add(check);
+            interrupt.abort(new Error('interrupted'));
+          },
+          onStray: (what) => red.add(what),
+        },
+      );
+      rmSync(folder, { recursive: true });
+      console.log(JSON.stringify({ hasRun: runs > 0, red: [...red] }));`;
+    const env = { FOLDER: path.join(tmpdir(), 'sevh-cut-short-') };
+    const { stdout } = await execa(process.execPath, ['--input-type=module', '-e', script], {
+      cwd: path.dirname(main),
+      env,
+      // The engine counts what was cut short as failed.
+      reject: false,
+    });
+    expect(JSON.parse(stdout)).toEqual({ hasRun: true, red: [] });
   });
 
   it('names a fault that there is not', async () => {
