@@ -31,7 +31,7 @@ const FORMAT = 'sev-harness ksm 1';
 const ROLE = 'ksm';
 const BOOT_ID = '/proc/sys/kernel/random/boot_id';
 
-export function isKsmRecordName(name: string): boolean {
+function isKsmRecordName(name: string): boolean {
   return /^sevh-[0-9a-z]+-ksm$/.test(name);
 }
 
@@ -127,7 +127,7 @@ export function settingsToPutBack({ before, during }: KsmRecord, now: KsmSetting
 }
 
 /** A file with the name of a record, and the record in it, or why nobody can look into it. */
-export interface FoundKsmRecord {
+interface FoundKsmRecord {
   readonly path: string;
   readonly record: KsmRecord | SevHarnessError;
 }
