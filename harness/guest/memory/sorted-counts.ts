@@ -29,6 +29,12 @@ export function sortAndCount(counts: Counts): void {
 export function mergeInto(room: Counts, more: Counts): boolean {
   const used = room.used + more.used - commonOf(room, more);
   if (used > room.pages.length) return false;
+  if (room.used === 0) {
+    room.words.set(more.words.subarray(0, used * 2));
+    room.pages.set(more.pages.subarray(0, used));
+    room.used = used;
+    return true;
+  }
   // From the last to the first, so that nothing is overwritten before it has been moved.
   let [from, other] = [room.used - 1, more.used - 1];
   for (let to = used - 1; other >= 0; to--) {

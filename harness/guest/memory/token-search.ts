@@ -16,8 +16,9 @@ export class TokenSearch {
   readonly #pairAt: number;
   /** The pairs as numbers, the first byte in the low bits. */
   readonly pairs: readonly [number, number];
-  /** The last bytes of the piece before, one less than the token has. */
-  #carry: Buffer = Buffer.alloc(0);
+  /** The last bytes of the piece before, one less than the token has, and room for as many of the piece that follows. */
+  readonly #joined: Buffer;
+  #carried = 0;
 
   /** Throws `MEMORY_TOKEN`. */
   constructor(token: Uint8Array) {
@@ -27,6 +28,7 @@ export class TokenSearch {
         `a token to search for has ${MIN_TOKEN_BYTES} bytes or more, got ${token.length}`,
       );
     this.#token = Buffer.from(token);
+    this.#joined = Buffer.alloc(2 * (token.length - 1));
     this.#pairAt = rareTriple(this.#token);
     this.pairs = [this.#token.readUInt16LE(this.#pairAt), this.#token.readUInt16LE(this.#pairAt + 1)];
   }
@@ -38,19 +40,22 @@ export class TokenSearch {
 
   /** Calls back with the offset of every token that began in the piece before and ends in this one; offsets are negative. */
   acrossBorder(piece: Uint8Array, found: (offset: number) => void): void {
-    const overlap = this.#token.length - 1;
-    const joined = Buffer.concat([this.#carry, piece.subarray(0, overlap)]);
-    for (let at = joined.indexOf(this.#token); at >= 0; at = joined.indexOf(this.#token, at + 1)) {
-      if (at < this.#carry.length) found(at - this.#carry.length);
+    const [joined, token, carried] = [this.#joined, this.#token, this.#carried];
+    const overlap = token.length - 1;
+    joined.set(piece.subarray(0, overlap), carried);
+    const end = carried + Math.min(overlap, piece.length);
+    for (let at = joined.indexOf(token); at >= 0 && at < carried; at = joined.indexOf(token, at + 1)) {
+      if (at + token.length <= end) found(at - carried);
     }
+    this.#carried = Math.min(overlap, carried + piece.length);
     // A piece shorter than the overlap does not push everything before it out of reach.
-    const tail = piece.length >= overlap ? piece.subarray(piece.length - overlap) : Buffer.concat([this.#carry, piece]);
-    this.#carry = Buffer.from(tail.subarray(Math.max(0, tail.length - overlap)));
+    if (piece.length >= overlap) joined.set(piece.subarray(piece.length - overlap));
+    else joined.copyWithin(0, end - this.#carried, end);
   }
 
   /** What comes next does not follow on what came last. */
   forget(): void {
-    this.#carry = Buffer.alloc(0);
+    this.#carried = 0;
   }
 
   /** Calls back with the offset in `piece` of every token one of whose pairs stands at an even place in `[from, to)`, ascending; both are even. */
