@@ -37,18 +37,18 @@ function resultOf(work: FileWork, order: readonly number[]) {
 
 test('whoever takes which piece, every piece is scanned once, and every token is found once', async () => {
   // The first and the third reach across the end of a piece; the fourth stands in the page behind it.
-  const tokensAt = [4 * MiB - 1, 10 * MiB + 7, 14 * MiB - 16, 14 * MiB + 100, 16 * MiB - 32];
+  const tokensAt = [8 * MiB - 1, 20 * MiB + 7, 28 * MiB - 16, 28 * MiB + 100, 32 * MiB - 32];
   for (const order of [[0], [1, 0], [2, 0, 0, 1], [1, 1, 2]]) {
-    await using memory = await work(20 * MiB, tokensAt);
+    await using memory = await work(40 * MiB, tokensAt);
     const { result, progress } = resultOf(memory.work, order);
-    expect(result).toMatchObject({ bytes: 20 * MiB, pagesOfZeros: 5120 - 6, token: { hits: 5 } });
+    expect(result).toMatchObject({ bytes: 40 * MiB, pagesOfZeros: 10_240 - 6, token: { hits: 5 } });
     expect(result?.token?.runs.map(({ guestAddress, bytes }) => [guestAddress / 4096, bytes / 4096])).toEqual([
       [0, 1],
-      [1023, 2],
-      [1535, 1],
-      [2 ** 20 + 1023, 1],
+      [2047, 2],
+      [3071, 1],
+      [2 ** 20 + 2047, 1],
     ]);
-    expect(progress).toEqual([4, 8, 10, 14, 18, 20].map((scanned) => scanned * MiB));
+    expect(progress).toEqual([8, 16, 20, 28, 36, 40].map((scanned) => scanned * MiB));
   }
 });
 
@@ -67,7 +67,7 @@ test('a token that repeats itself is found as often by one thread as by several'
   const token = Buffer.alloc(32, 'a');
   for (const order of [[0], [0, 1]]) {
     // 96 bytes of it, half of them behind the end of a piece.
-    await using memory = await work(16 * MiB, [4 * MiB - 48, 4 * MiB - 16, 4 * MiB + 16], token);
+    await using memory = await work(32 * MiB, [8 * MiB - 48, 8 * MiB - 16, 8 * MiB + 16], token);
     expect(resultOf(memory.work, order).result?.token?.hits).toBe(65);
   }
 });

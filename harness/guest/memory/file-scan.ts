@@ -3,7 +3,7 @@ import { type FileExtent, inPieces, type Positioned } from './extents.ts';
 import { MemoryScanner, type ScanPlan } from './scanner.ts';
 
 /** So little that a thread which takes a piece hears soon of what happened in the meantime. */
-const PIECE_BYTES = 4 * 1024 * 1024;
+const PIECE_BYTES = 8 * 1024 * 1024;
 const TAKEN_PIECES = 0;
 const SCANNED_BYTES = 1;
 

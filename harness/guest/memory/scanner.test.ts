@@ -105,7 +105,7 @@ describe('the token', () => {
   });
 
   test('is found around the borders within a piece of many pages, and in a last page that is not whole', () => {
-    const border = 64 * PAGE_BYTES;
+    const border = 128 * PAGE_BYTES;
     const bytes = Buffer.alloc(3 * border + 100);
     const places = [
       border - 21,

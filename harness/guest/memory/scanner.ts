@@ -55,8 +55,8 @@ export interface PackedScan {
   readonly pages: PackedPages;
 }
 
-/** What the level-2 cache holds: the same bytes are read and looked at. */
-const BLOCK_BYTES = 256 * 1024;
+/** Little enough to be still in the cache when it is looked at, and enough that calls cost little. */
+const BLOCK_BYTES = 512 * 1024;
 const BLOCK_PAGES = BLOCK_BYTES / PAGE_BYTES;
 const TILE_BYTES = 256 * 4;
 

@@ -9,7 +9,7 @@ import type { ScanResult } from './scanner.ts';
 const MiB = 2 ** 20;
 const SIZE = 384 * MiB;
 const TOKEN = Buffer.from('a token of 32 bytes, not by luck');
-/** A thread is done with a piece at every multiple of 4 MiB. */
+/** A thread is done with a piece at every multiple of 8 MiB of a range. */
 const TOKENS_AT = [5, 64 * MiB - 31, 64 * MiB + 100, 128 * MiB - 1, 128 * MiB + 8192, 304 * MiB - 16, SIZE - 32];
 let folder: string;
 let file: string;
