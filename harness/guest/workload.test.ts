@@ -118,7 +118,10 @@ const BOUND = { claimed: 1.06, noticed: 1.12 };
 
 describe('the verdict', () => {
   it.each([
-    [1.03, 0.001, 'within', 'within'],
+    [1.03, 0.001, 'within', 'beyond'],
+    [1.005, 0.001, 'within', 'beyond'],
+    [0.995, 0.001, 'within', 'beyond'],
+    [1.005, 0.01, 'within', 'within'],
     [0.9, 0.001, 'within', 'beyond'],
     [1.08, 0.001, 'beyond', 'beyond'],
     [1.03, 0.2, 'unclear', 'unclear'],
@@ -143,6 +146,6 @@ describe('the verdict', () => {
 });
 
 it('a slowdown is told in percent, with its sign', () => {
-  expect(slowdownText(measured(1.03, 0))).toBe('+3.0 % (95 %: +3.0 to +3.0 %)');
-  expect(slowdownText(measured(0.95, 0))).toBe('-5.0 % (95 %: -5.0 to -5.0 %)');
+  expect(slowdownText(measured(1.03, 0))).toBe('+3.0 % (95 %: +3.0 to +3.0 %, 99.7 %: +3.0 to +3.0 %)');
+  expect(slowdownText(measured(0.95, 0))).toBe('-5.0 % (95 %: -5.0 to -5.0 %, 99.7 %: -5.0 to -5.0 %)');
 });

@@ -81,7 +81,8 @@ export interface Slowdown {
   readonly usual: Interval;
 }
 
-export const SURE = 0.99;
+/** Three workloads are judged at once: together they are told from chance with 99 percent. */
+export const SURE = 0.997;
 export const USUAL = 0.95;
 
 /**
@@ -112,14 +113,16 @@ export function judgeSlower({ sure }: Slowdown, { claimed, noticed }: Bound): Ju
   return sure.high > noticed ? 'unclear' : 'within';
 }
 
-/** Different by more than claimed, in either direction? */
-export function judgeEqual({ sure }: Slowdown, { claimed, noticed }: Bound): Judgement {
-  if (sure.low > claimed || sure.high < 1 / claimed) return 'beyond';
+/** Different at all? Of guests that are equal the interval contains 1, and must be narrow enough to say something. */
+export function judgeEqual({ sure }: Slowdown, { noticed }: Pick<Bound, 'noticed'>): Judgement {
+  if (sure.low > 1 || sure.high < 1) return 'beyond';
   return sure.high > noticed || sure.low < 1 / noticed ? 'unclear' : 'within';
 }
 
-/** `+3.1 % (95 %: +2.0 to +4.2 %)` */
-export function slowdownText({ usual }: Slowdown): string {
+/** `+3.1 % (95 %: +2.0 to +4.2 %, 99.7 %: +0.4 to +5.8 %)` */
+export function slowdownText({ usual, sure }: Slowdown): string {
   const percent = (ratio: number) => `${ratio < 1 ? '' : '+'}${((ratio - 1) * 100).toFixed(1)}`;
-  return `${percent(usual.estimate)} % (${USUAL * 100} %: ${percent(usual.low)} to ${percent(usual.high)} %)`;
+  const range = (confidence: number, { low, high }: Interval) =>
+    `${confidence * 100} %: ${percent(low)} to ${percent(high)} %`;
+  return `${percent(usual.estimate)} % (${range(USUAL, usual)}, ${range(SURE, sure)})`;
 }
