@@ -22,7 +22,7 @@ const NOVA = 'nova specification "libvirt driver launching AMD SEV-encrypted ins
 const SEED = `${NOVA}: "a degradation of 1% to 6% has been observed depending on the particular workload and test"`;
 const WORKLOADS: readonly Workload[] = ['memory-bandwidth', 'memory-latency', 'disk-read'];
 /** Guests are booted anew for each batch: one pair of guests says nothing about another. */
-const BATCHES = 6;
+const BATCHES = 8;
 const ROUNDS = 6;
 const MEMORY_MIB = { emulated: 16, real: 192 } as const;
 const BOOT_TIMEOUT_MS = 180_000;
