@@ -23,7 +23,8 @@ export {
 export { bearingOf, PAUSED, RUNNING, resetAndWait } from './guest/bearing.ts';
 export { type AgentRequest, agentLaunch, type Workload } from './guest/boot.ts';
 export type { GuestEvent, MemoryRun } from './guest/console/events.ts';
-export { GuestConsole } from './guest/console/follow.ts';
+export type { GuestConsole } from './guest/console/follow.ts';
+export { keepConsole } from './guest/console/keep.ts';
 export { runDefectTests } from './guest/defect-tests.ts';
 export {
   type BootBlob,

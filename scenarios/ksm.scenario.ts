@@ -2,9 +2,9 @@ import {
   agentLaunch,
   borrowKsm,
   capabilitiesOf,
-  GuestConsole,
   GuestLauncher,
   hurryKsm,
+  keepConsole,
   mergingPages,
   randomBytesHex,
   readKsm,
@@ -110,22 +110,21 @@ scenario(
 
 /** Starts a guest that will have these pages; `booted` returns when it has. */
 async function startWithPages(
-  { host, settings, signal, evidence, cleanup }: ScenarioContext,
+  context: ScenarioContext,
   launcher: GuestLauncher,
   kind: 'plain' | 'sev',
   role: string,
   equalPages: { readonly pages: number; readonly seed: string },
 ) {
+  const { host, settings, signal } = context;
   const launch = await agentLaunch({ host, settings }, { equalPages });
   const options = { ...launch, memoryMiB: MEMORY_MIB[host.kind], isPaused: true } as const;
   const paused = await launcher.launchOrFail(kind, role, options);
-  const console = await GuestConsole.follow(paused);
-  cleanup.push(`close the console of ${paused.name}`, () => console.close());
+  const console = await keepConsole(context, paused, role);
   const guest = await paused.resume();
   const booted = async () => {
     await console.waitFor('equal-pages', { timeoutMs: BOOT_TIMEOUT_MS, signal });
     await console.waitFor('idle', { timeoutMs: BOOT_TIMEOUT_MS, signal });
-    evidence.attach(`console of guest ${role}.txt`, console.text);
   };
   return { guest, booted };
 }

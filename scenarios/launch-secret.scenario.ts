@@ -5,9 +5,10 @@ import {
   buildSecretTable,
   firmwareStatusIn,
   fromBase64,
-  GuestConsole,
+  type GuestConsole,
   GuestLauncher,
   type HostAnswer,
+  keepConsole,
   launchAttestedOrFail,
   readGuestFirmware,
   readPlatform,
@@ -125,7 +126,7 @@ scenario(
       const isSeen = async () =>
         Buffer.from(await owner.guest.domain.memoryPeek(address, PAGE_BYTES)).includes(PASSPHRASE);
       const before = await isSeen();
-      await using printed = await GuestConsole.follow(owner.guest);
+      const printed = await keepConsole(context, owner.guest, 'with the secret');
       await owner.guest.resume();
       await checkArrival(context, printed, isIn);
       if (isIn)

@@ -4,10 +4,10 @@ import {
   capabilitiesOf,
   countsText,
   entropyBits,
-  GuestConsole,
   GuestLauncher,
   histogramOf,
   hitsOutside,
+  keepConsole,
   type LiveGuest,
   MEMORY_PICTURE_TYPE,
   type MemorySurvey,
@@ -93,10 +93,9 @@ scenario(
     ) => {
       const launch = await agentLaunch({ host, settings }, { canaryHex, canaryKiB: CANARY_KIB });
       const paused = await launcher.launchOrFail(guestKind, role, { ...launch, memoryMiB, isPaused: true });
-      await using console = await GuestConsole.follow(paused);
+      const console = await keepConsole(context, paused, role);
       const guest = await paused.resume();
       const places = await canaryPlaces(console, { timeoutMs: BOOT_TIMEOUT_MS, signal });
-      evidence.attach(`console of guest ${role}.txt`, console.text);
       const survey = await surveyMemory(host, guest, places, { token, signal });
       const rest = await more(guest);
       await guest.stop();

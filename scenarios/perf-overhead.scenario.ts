@@ -2,11 +2,11 @@ import {
   agentLaunch,
   type Bound,
   capabilitiesOf,
-  GuestConsole,
   GuestLauncher,
   type Judgement,
   judgeEqual,
   judgeSlower,
+  keepConsole,
   measureInterleaved,
   type Slowdown,
   SURE,
@@ -59,20 +59,19 @@ scenario(
     },
   },
   async (context) => {
-    const { host, facts, settings, step, check, skipCheck, note, evidence, signal, cleanup } = context;
+    const { host, facts, settings, step, check, skipCheck, note, evidence, signal } = context;
     const kind = usualKind(context);
     const launcher = new GuestLauncher(context);
     await launcher.assertMemoryFor(kind === 'plain' ? 2 : 3);
     const isModelled = host.kind === 'emulated';
     if (isModelled) note('All numbers here are modelled, not measured: an emulated guest runs nothing.');
 
-    const boot = async (guestKind: 'plain' | 'sev', role: string) => {
+    const boot = async (guestKind: 'plain' | 'sev', role: string, batch: number) => {
       // The disk is read at boot once: later reads find what the host keeps of it in memory.
       const launch = await agentLaunch({ host, settings }, { workloads: ['disk-read'], rounds: 1 });
       const memoryMiB = MEMORY_MIB[host.kind];
       const paused = await launcher.launchOrFail(guestKind, role, { ...launch, memoryMiB, isPaused: true });
-      const console = await GuestConsole.follow(paused);
-      cleanup.push(`close the console of ${paused.name}`, () => console.close());
+      const console = await keepConsole(context, paused, `${role} of batch ${batch}`);
       const guest = await paused.resume();
       const processorTimeNs = async () => (await guest.domain.info()).cpuTimeNs;
       return { guest, console, ...(isModelled ? {} : { processorTimeNs }) };
@@ -83,23 +82,21 @@ scenario(
       ...(kind === 'sev' ? [{ guestKind: 'sev', role: 'subject' } as const] : []),
     ] as const;
     const measured = new Map<Workload, WorkloadRound[][]>(WORKLOADS.map((workload) => [workload, []]));
-    const measureBatch = async (isBackward: boolean) => {
+    const measureBatch = async (batch: number) => {
+      const isBackward = batch % 2 === 0;
       const inTurn = <T>(places: readonly T[]) => (isBackward ? places.toReversed() : places);
       const booted: Awaited<ReturnType<typeof boot>>[] = [];
-      for (const { guestKind, role } of inTurn(roles)) booted.push(await boot(guestKind, role));
+      for (const { guestKind, role } of inTurn(roles)) booted.push(await boot(guestKind, role, batch));
       for (const { console } of booted) await console.waitFor('idle', { timeoutMs: BOOT_TIMEOUT_MS, signal });
       for (const workload of WORKLOADS) {
         const options = { rounds: ROUNDS, timeoutMs: SAMPLE_TIMEOUT_MS, signal };
         const rounds = await measureInterleaved(booted, workload, options);
         measured.get(workload)?.push(rounds.map(({ times }) => ({ times: inTurn(times) })));
       }
-      for (const { guest, console } of booted) {
-        evidence.attach(`console of ${guest.name}.txt`, console.text);
-        await guest.stop();
-      }
+      for (const { guest } of booted) await guest.stop();
     };
     for (let batch = 1; batch <= BATCHES; batch++)
-      await step(`batch ${batch} of ${BATCHES}`, () => measureBatch(batch % 2 === 0));
+      await step(`batch ${batch} of ${BATCHES}`, () => measureBatch(batch));
 
     const compare = (place: number, judge: (slowdown: Slowdown, bound: Bound) => Judgement) =>
       [...measured].map(([workload, batches]) => {

@@ -268,6 +268,12 @@ export function printable(line: string): string {
   return line.replace(/\u001b(?:\[[0-9;?=]*[ -/]*[@-~]|.)|[\u0000-\u001f\u007f-\u009f]/g, '').trim();
 }
 
+/** Whether nothing more will come of a guest that prints this, whatever else it shows. */
+export function isEndOfBoot(text: string): boolean {
+  const shown = text.split('\n').map(printable).join('\n');
+  return BOOT_FAILURES.some(({ pattern, isFinal }) => isFinal === true && pattern.test(shown));
+}
+
 /** What a console shows of a boot that fails, or `undefined` when it shows nothing of the kind. */
 export function diagnoseBoot(text: string): BootDiagnosis | undefined {
   const shown = text.split('\n').map(printable).join('\n');

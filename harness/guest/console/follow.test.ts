@@ -111,6 +111,44 @@ describe('waiting for an event', () => {
     });
   });
 
+  it.each([
+    [
+      'in one piece',
+      '[ 1.5] Failed to execute /init (error -13)\r\n[ 1.5] Kernel panic - not syncing: No working init found.\r\n',
+      /^The first process of the initramfs is not executable/,
+    ],
+    [
+      'by firmware that tried a kernel first',
+      'BdsDxe: failed to load Boot0001 "x": Not Found\r\nBdsDxe: No bootable option or device was found.\r\n',
+      /^The guest firmware could not load/,
+    ],
+    ['at a prompt, which ends no line', 'grub rescue> ', /^A boot loader on the disk waits/],
+    [
+      'in the middle of a line of the agent',
+      'SEVH {"event":"cpu","ven[ 5.1] Kernel panic - not syncing: Fatal exception\r\n',
+      /^The kernel of the guest gave up/,
+    ],
+  ])('ends at once when all is said %s', async (_, text, cause) => {
+    const { terminal, console } = await follow();
+    const waiting = console.waitFor('idle', PATIENCE);
+    terminal.printBytes(new TextEncoder().encode(text));
+    const error = await waiting.catch((reason: unknown) => reason);
+    expect(error).toMatchObject({ code: 'GUEST_BOOT_FAILED' });
+    expect(String((error as Error).message).replace('guest g did not boot. ', '')).toMatch(cause);
+  });
+
+  it('of a guest that had booted says that it gave up later', async () => {
+    const { terminal, console } = await follow();
+    terminal.print(
+      'SEVH {"event":"ready","kernel":"6.1","memoryKiB":1,"efi":true,"uptimeMs":1,"modules":[]}',
+      '[ 9.5] Kernel panic - not syncing: Fatal exception',
+    );
+    await expect(console.waitFor('idle', PATIENCE)).rejects.toMatchObject({
+      code: 'GUEST_BOOT_FAILED',
+      message: expect.stringMatching(/^guest g gave up after it had booted\. The kernel of the guest gave up/),
+    });
+  });
+
   it('ends at once when the console ends', async () => {
     const { terminal, console } = await follow();
     terminal.print('GRUB loading.');

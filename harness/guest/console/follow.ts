@@ -1,6 +1,6 @@
 import { errorText, isSevHarnessError } from '../../../core/errors.ts';
 import { guestError } from '../errors.ts';
-import { diagnoseBoot, printable } from './boot-diagnosis.ts';
+import { diagnoseBoot, isEndOfBoot, printable } from './boot-diagnosis.ts';
 import { type GuestEvent, type GuestEventName, type GuestEventOf, parseConsoleLine } from './events.ts';
 
 /** A console as libvirt streams it. */
@@ -140,16 +140,20 @@ export class GuestConsole implements AsyncDisposable {
     this.#text = (this.#text + text).slice(-TEXT_MAX);
     const lines = (this.#line + text).split('\n');
     this.#line = (lines.pop() ?? '').slice(-TEXT_MAX);
+    let malformed: unknown;
     try {
       for (const line of lines) {
         const event = parseConsoleLine(line);
         if (event !== undefined) this.#events.push(event);
       }
     } catch (error) {
-      this.#fail(error);
+      malformed = error;
     }
-    const printed = lines.join('\n');
-    if (printed.trim() !== '' && diagnoseBoot(printed)?.isFinal) this.#fail(this.#bootFailed());
+    // Who waits at a prompt ends no line.
+    const prompt = printable(this.#line).endsWith('>') ? [this.#line] : [];
+    // A kernel that panics may do so in the middle of a line of the agent.
+    if (isEndOfBoot([...lines, ...prompt].join('\n'))) this.#fail(this.#bootFailed());
+    else if (malformed !== undefined) this.#fail(malformed);
     else this.#wake();
   }
 
@@ -157,7 +161,8 @@ export class GuestConsole implements AsyncDisposable {
   #bootFailed() {
     const { cause = '', line = '', fix = '' } = diagnoseBoot(this.#text) ?? {};
     const details = { console: this.#text.slice(-TAIL_MAX) };
-    const message = `guest ${this.#guest} did not boot. ${cause} Its console says: ${line.slice(0, SHOWN_MAX)}`;
+    const what = this.#events.some(isNamed(['ready'])) ? 'gave up after it had booted' : 'did not boot';
+    const message = `guest ${this.#guest} ${what}. ${cause} Its console says: ${line.slice(0, SHOWN_MAX)}`;
     return guestError('GUEST_BOOT_FAILED', message, { hint: fix, details });
   }
 
