@@ -33,6 +33,12 @@ export async function compilerVersion(): Promise<string> {
   return Buffer.from(stdout).toString().split('\n')[0] ?? '';
 }
 
+/** The C library that the agent carries in itself: another one gives another agent. Empty where there is none. */
+export async function staticLibrary(): Promise<Uint8Array> {
+  const { stdout } = await runTool(COMPILER, 'gcc libc6-dev', ['-print-file-name=libc.a']);
+  return readFile(Buffer.from(stdout).toString().trim()).catch(() => new Uint8Array());
+}
+
 /** Compiles the agent in a folder, with this machine's C compiler. Throws `GUEST_IMAGE_TOOL` and `GUEST_IMAGE_BUILD`. */
 export async function compileAgent({ folder, files }: AgentSource, place: string): Promise<Uint8Array> {
   const sources = files.flatMap(({ name }) => (name.endsWith('.c') ? [path.join(folder, name)] : []));

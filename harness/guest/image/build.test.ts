@@ -2,7 +2,9 @@ import { existsSync } from 'node:fs';
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { gunzipSync } from 'node:zlib';
+import { execa } from 'execa';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { currentOwner } from '../ownership.ts';
 import { readAgentSource } from './agent.ts';
@@ -97,6 +99,28 @@ describe.skipIf(!hasTools)('a guest image', () => {
       expect((await stat(path.dirname(file))).mode & 0o055).toBe(0o055);
     }
     expect((await stat(image.disk)).size).toBe(64 * 1024 * 1024);
+  });
+
+  it('is made whole again whatever of it is missing or empty', async () => {
+    const [kernel, folder] = [await putKernel(root), path.join(root, 'images')];
+    const image = await prepareImage({ kernel, folder });
+    for (const file of [image.kernel, image.initrd, image.disk]) {
+      await rm(file);
+      await prepareImage({ kernel, folder });
+      await writeFile(file, '');
+      await prepareImage({ kernel, folder });
+      expect((await stat(file)).size).toBeGreaterThan(0);
+    }
+  });
+
+  it('can be read by that user under any umask', async () => {
+    const module = pathToFileURL(path.resolve('dist/harness/guest/image/build.js')).href;
+    const options = JSON.stringify({ kernel: await putKernel(root), folder: path.join(root, 'images') });
+    const program = `import { prepareImage } from '${module}'; await prepareImage(${options});`;
+    await execa('sh', ['-c', 'umask 077; exec "$0" --input-type=module -e "$1"', process.execPath, program]);
+    for (const name of await readdir(path.join(root, 'images'), { recursive: true }))
+      expect((await stat(path.join(root, 'images', name))).mode & 0o044).toBe(0o044);
+    expect((await stat(path.join(root, 'images'))).mode & 0o055).toBe(0o055);
   });
 
   it('leaves nothing half done in its folder, which must be one', async () => {

@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
-import { lstat, mkdir, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { chmod, lstat, mkdir, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { errorText, isSystemError } from '../../../core/errors.ts';
 import { makeFolder } from '../../../reports/model/folder.ts';
 import { guestError } from '../errors.ts';
-import { type AgentSource, compileAgent, compilerVersion, readAgentSource } from './agent.ts';
+import { type AgentSource, compileAgent, compilerVersion, readAgentSource, staticLibrary } from './agent.ts';
 import { type CpioEntry, writeCpio } from './cpio.ts';
 import { findKernel } from './kernel.ts';
 import { type KernelModule, readModules } from './modules.ts';
@@ -46,15 +46,17 @@ export const DISK_BYTES = 64 * 1024 * 1024;
  */
 export async function prepareImage(options: ImageOptions = {}): Promise<GuestImage> {
   const kernel = await findKernel(options.kernel);
-  const [modules, source, busybox, compiler] = await Promise.all([
+  const [modules, source, busybox, compiler, library] = await Promise.all([
     readModules(kernel.path, kernel.version),
     readAgentSource(),
     readBusybox(),
     compilerVersion(),
+    staticLibrary(),
   ]);
   const digestHex = digestOf([
     ['layout', `${LAYOUT}`],
     ['compiler', compiler],
+    ['library', library],
     ['kernel', kernel.bytes],
     ['busybox', busybox],
     ...source.files.map(({ name, bytes }) => [name, bytes] as const),
@@ -69,7 +71,7 @@ export async function prepareImage(options: ImageOptions = {}): Promise<GuestIma
     kernelVersion: kernel.version,
     digestHex,
   };
-  if (await isFile(image.initrd)) return image;
+  if (await isWhole(image)) return image;
   await sweepWorkplaces(images);
   const place = await inFolder(images, openWorkplace(images));
   try {
@@ -135,7 +137,9 @@ export function imagesFolder(): string {
 async function ownFolder(given: string | undefined): Promise<string> {
   const folder = given ?? imagesFolder();
   try {
+    const isNew = (await stat(folder).catch(() => undefined)) === undefined;
     makeFolder(folder, 0o755);
+    if (isNew) await chmod(folder, 0o755);
     const found = await lstat(folder);
     const isOurs = found.isDirectory() && found.uid === userInfo().uid && (found.mode & 0o022) === 0;
     if (given !== undefined || isOurs) return folder;
@@ -152,8 +156,11 @@ function folderError(folder: string, why: string, cause?: unknown) {
   });
 }
 
-async function isFile(file: string): Promise<boolean> {
-  return (await stat(file).catch(() => undefined))?.isFile() === true;
+/** Who clears up old files takes some and leaves others; a power cut leaves empty ones. */
+async function isWhole({ kernel, initrd, disk }: GuestImage): Promise<boolean> {
+  const sizeOf = async (file: string) => (await stat(file).catch(() => undefined))?.size ?? 0;
+  const [kernelBytes = 0, initrdBytes = 0, diskBytes = 0] = await Promise.all([kernel, initrd, disk].map(sizeOf));
+  return kernelBytes > 0 && initrdBytes > 0 && diskBytes === DISK_BYTES;
 }
 
 /** Two runs may build the same image at the same time: each moves a whole folder into place. */
@@ -162,9 +169,14 @@ async function putImage(
   { kernel, initrd }: { readonly kernel: Uint8Array; readonly initrd: Uint8Array },
   unfinished: string,
 ): Promise<void> {
-  await mkdir(unfinished, { mode: 0o755 });
-  const put = (file: string, bytes: Uint8Array | string) =>
-    writeFile(path.join(unfinished, path.basename(file)), bytes, { mode: 0o644 });
+  // Readable for QEMU under whatever umask this process runs.
+  await mkdir(unfinished);
+  await chmod(unfinished, 0o755);
+  const put = async (file: string, bytes: Uint8Array | string) => {
+    const target = path.join(unfinished, path.basename(file));
+    await writeFile(target, bytes);
+    await chmod(target, 0o644);
+  };
   await put(image.kernel, kernel);
   await put(image.disk, '');
   await truncate(path.join(unfinished, path.basename(image.disk)), DISK_BYTES);
@@ -174,7 +186,7 @@ async function putImage(
     await rename(unfinished, folder);
   } catch (error) {
     // The other run was first, or somebody took files out of the folder.
-    if (await isFile(image.initrd)) return;
+    if (await isWhole(image)) return;
     if (!isSystemError(error, 'ENOTEMPTY') && !isSystemError(error, 'EEXIST')) throw error;
     await rm(folder, { recursive: true });
     await rename(unfinished, folder);

@@ -1,6 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { gunzipSync } from 'node:zlib';
+import { errorText, isSevHarnessError } from '../../../core/errors.ts';
 import { guestError } from '../errors.ts';
 import { runTool } from './tools.ts';
 
@@ -62,6 +63,15 @@ function dependenciesOf(bytes: Uint8Array): string[] {
 }
 
 async function unpacked(file: string): Promise<Uint8Array> {
+  try {
+    return await unpackedBy(file);
+  } catch (error) {
+    if (isSevHarnessError(error)) throw error;
+    throw guestError('GUEST_KERNEL_FORM', `cannot read kernel module ${file}: ${errorText(error)}`, { cause: error });
+  }
+}
+
+async function unpackedBy(file: string): Promise<Uint8Array> {
   switch (EXTENSION.exec(file)?.[1]) {
     case 'gz':
       return new Uint8Array(gunzipSync(await readFile(file)));

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { currentOwner, type Owner, ownerState } from '../ownership.ts';
 
@@ -25,11 +25,15 @@ export async function sweepWorkplaces(images: string): Promise<string[]> {
   return swept;
 }
 
-/** Whoever does not say who he is may still be about to. */
+/** Nobody takes as long to say who he is. */
+const SAYS_WHO_WITHIN_MS = 60_000;
+
+/** Whoever does not say who he is may still be about to, or was killed before he did. */
 async function isOfDeadProcess(place: string): Promise<boolean> {
   try {
     return ownerState(JSON.parse(await readFile(path.join(place, OWNER_FILE), 'utf8')) as Owner) === 'dead';
   } catch {
-    return false;
+    const found = await stat(place).catch(() => undefined);
+    return found !== undefined && Date.now() - found.mtimeMs > SAYS_WHO_WITHIN_MS;
   }
 }
