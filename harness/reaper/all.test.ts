@@ -57,19 +57,19 @@ async function lease(text: string): Promise<void> {
 const heldBy = (runId: string, change = {}) =>
   formatLease({ owner: { ...currentOwner(runId), ...change }, user: 'u', sinceMs: 0, host: 'h' });
 const actions = (rows: Awaited<ReturnType<typeof reapAll>>) => rows.map(({ name, action }) => [name, action]);
-const POOLS = ['sevh-live-images', 'sevh-dead-images', 'default'];
+const POOLS = ['sevh-live-0a1b-images', 'sevh-dead-0a1b-images', 'default', 'sevh-backup-vms'];
 
 describe('storage pools of runs', () => {
   it('go when their run has lost the host, and stay while it has it; those of others are never touched', async () => {
     await lease(heldBy('live'));
     const asked: string[] = [];
     expect(actions(await reapAll(hostWith(POOLS, asked), { dryRun: false }))).toEqual([
-      ['storage pool sevh-live-images', 'kept'],
-      ['storage pool sevh-dead-images', 'removed'],
+      ['storage pool sevh-live-0a1b-images', 'kept'],
+      ['storage pool sevh-dead-0a1b-images', 'removed'],
       [path.join(folder, 'leases/host.lease'), 'kept'],
     ]);
     expect(asked).toEqual(
-      ['Refresh', 'Destroy', 'Delete', 'Undefine'].map((verb) => `storagePool${verb} sevh-dead-images`),
+      ['Refresh', 'Destroy', 'Delete', 'Undefine'].map((verb) => `storagePool${verb} sevh-dead-0a1b-images`),
     );
   });
 

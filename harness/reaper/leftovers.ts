@@ -25,6 +25,8 @@ export interface Leftover {
 /** virConnectListAllStoragePoolsFlags. */
 const LIST_ACTIVE = 2;
 const SYSTEM_FOLDERS = ['/var/lib/libvirt/qemu', '/var/lib/libvirt/qemu/nvram'];
+/** As `DiskImages` names them. A pool carries no metadata: of a name that only begins as ours do, the volumes are somebody's. */
+const POOL_OF_OURS = /^sevh-[0-9a-z]+-[0-9a-f]{4}-images$/;
 /** What QEMU wrote of its memory, and the variables of a guest firmware. */
 const FILE_OF_OURS = /\.(?:monitor|core)$|_VARS(?:_4M)?\.(?:fd|qcow2)$/;
 
@@ -62,7 +64,7 @@ async function pools(connection: LibvirtConnection): Promise<Leftover[]> {
   try {
     const active = new Set((await list(LIST_ACTIVE)).map((pool) => pool.name));
     return (await list(0)).flatMap((pool) => {
-      const runId = runIdOfName(pool.name);
+      const runId = POOL_OF_OURS.test(pool.name) ? runIdOfName(pool.name) : undefined;
       if (runId === undefined) return [];
       const remove = () => removePool(connection, pool, active.has(pool.name));
       return [{ name: `storage pool ${pool.name}`, runId, remove }];
@@ -73,13 +75,14 @@ async function pools(connection: LibvirtConnection): Promise<Leftover[]> {
   }
 }
 
-/** With the volumes in it; of a pool that was never built there is no folder to delete. */
+/** With the volumes in it; of a pool that was never built there is no folder to start it on, nor to delete. */
 async function removePool(
   connection: LibvirtConnection,
   pool: NonnullStoragePool,
   isActive: boolean,
 ): Promise<undefined> {
-  if (isActive) {
+  // After a power cut it is defined only, and its volumes are still there.
+  if (isActive || (await starts(connection, pool))) {
     await connection.call('storagePoolRefresh', { pool, flags: 0 });
     const { vols } = await connection.call('storagePoolListAllVolumes', { pool, needResults: 1, flags: 0 });
     for (const vol of vols) await connection.call('storageVolDelete', { vol, flags: 0 });
@@ -91,6 +94,16 @@ async function removePool(
     if (!isRemoteError(error) || !/No such file or directory/.test(error.remote.message ?? '')) throw error;
   }
   await connection.call('storagePoolUndefine', { pool });
+}
+
+async function starts(connection: LibvirtConnection, pool: NonnullStoragePool): Promise<boolean> {
+  try {
+    await connection.call('storagePoolCreate', { pool, flags: 0 });
+    return true;
+  } catch (error) {
+    if (!isRemoteError(error)) throw error;
+    return false;
+  }
 }
 
 async function files(host: Host): Promise<Leftover[]> {
