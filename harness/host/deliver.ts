@@ -4,7 +4,7 @@ import { execa } from 'execa';
 import { harnessError } from '../errors.ts';
 import { parseLibvirtUri } from '../libvirt/index.ts';
 import type { Host } from './host.ts';
-import { shellQuoted } from './shell-commands.ts';
+import { forAnyLoginShell, shellQuoted } from './shell-commands.ts';
 
 /** A file of this machine, which on the host may also be made of zeros alone. */
 export interface Delivery {
@@ -41,7 +41,7 @@ export async function deliverFiles(
   const run = async (script: string, file?: string): Promise<string> => {
     const [program, ...args] = await login.command();
     const options = { reject: false, env: { LC_ALL: 'C' }, ...(signal === undefined ? {} : { cancelSignal: signal }) };
-    const result = await execa(program, [...args, script], {
+    const result = await execa(program, [...args, forAnyLoginShell(script)], {
       ...options,
       ...(file === undefined ? { stdin: 'ignore' } : { inputFile: file }),
     });

@@ -73,6 +73,11 @@ export function shellQuoted(word: string): string {
   return `'${word.replaceAll("'", "'\\''")}'`;
 }
 
+/** A script for `sh`, in words that every login shell takes for the same: no quotes within quotes, and no line breaks. */
+export function forAnyLoginShell(script: string): string {
+  return `exec sh -c 'eval "$(echo ${Buffer.from(script).toString('base64')} | base64 -d)"'`;
+}
+
 /** The parts of a shell that are commands of coreutils, by whatever way they are run. */
 export function looksByCommand(run: RunCommand) {
   const outcome = async (command: readonly string[]): Promise<FileReading> => {

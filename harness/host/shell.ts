@@ -7,6 +7,7 @@ import { sshArguments } from '../libvirt/transport/ssh.ts';
 import {
   atMost,
   folderNames,
+  forAnyLoginShell,
   looksByCommand,
   manyFilesScript,
   parseManyFiles,
@@ -151,7 +152,7 @@ function noShell(transport: string): HostShell {
 function sshShell(login: SshLogin): HostShell {
   const run = atMost(SSH_AT_A_TIME, async (script: string) => {
     const [program, ...args] = await login.command();
-    return runHere(program, [...args, script]);
+    return runHere(program, [...args, forAnyLoginShell(script)]);
   });
   return {
     where: 'ssh',

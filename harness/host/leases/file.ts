@@ -46,7 +46,8 @@ fi
 echo "swapped 0 ${ABSENT}"`;
 
 /** The kernel gives the lock on the folder back when its holder dies, so no lock can go stale. */
-const LOCKED = `if [ ! -d "$1" ]; then mkdir -p -m 0777 -- "$1" || exit 1; chmod 0777 -- "$1"; fi
+const LOCKED = `umask 022
+if [ ! -d "$1" ]; then mkdir -p -m 0777 -- "$1" || exit 1; chmod 0777 -- "$1"; fi
 flock -w ${LOCK_WAIT_S} -E ${LOCK_TIMEOUT_EXIT} -- "$1" sh -c "$0" lease "$@"
 code=$?
 if [ $code = ${LOCK_TIMEOUT_EXIT} ]; then echo "somebody has held the lock on $1 for ${LOCK_WAIT_S} s" >&2; fi
