@@ -169,12 +169,15 @@ function transportName(given: string | undefined, host: string, refuse: Refuse):
 }
 
 function parseAuthority(text: string, refuse: Refuse) {
-  const match = /^(?:(?<user>[^@]*)@)?(?<host>\[[0-9a-f:.%]+\]|[^:@[\]]*)(?::(?<port>.*))?$/i.exec(text)?.groups;
+  const match = /^(?:(?<user>[^@]*)@)?(?<host>\[[0-9a-f:.]+(?:%[^\][@/?#\s]+)?\]|[^:@[\]]*)(?::(?<port>.*))?$/i.exec(
+    text,
+  )?.groups;
   if (match === undefined) throw refuse(`'${text}' is not of the form [user@]host[:port]`);
   const user = match.user === undefined ? undefined : decode(match.user, refuse);
   if (user === '') throw refuse('the user name before @ is empty');
   if (user?.startsWith('-')) throw refuse(`the user name '${user}' begins with a dash`);
-  const host = (match.host ?? '').replace(/^\[|\]$/g, '');
+  // A link-local address names its interface behind % (RFC 6874: %25).
+  const host = (match.host ?? '').replace(/^\[|\]$/g, '').replace('%25', '%');
   if (host.startsWith('-')) throw refuse(`the host name '${host}' begins with a dash`);
   if (match.port === undefined) return { user, host, port: undefined };
   const port = /^\d{1,5}$/.test(match.port) ? Number(match.port) : 0;
