@@ -4,7 +4,7 @@ import { type EmulatedHost, type FaultId, isProfileName, profiles, startEmulated
 import { connect } from '../libvirt/index.ts';
 import { makeFolder, writeFiles } from './attest/write.ts';
 import { assertKnownFaults } from './fault-names.ts';
-import { say } from './output.ts';
+import { EXIT, say } from './output.ts';
 
 export interface EmulateOptions {
   readonly profile: string;
@@ -15,7 +15,7 @@ export interface EmulateOptions {
   readonly certs?: string;
 }
 
-/** Serves an emulated host until SIGINT or SIGTERM. Prints its URI on stdout, once, when clients can connect. */
+/** Serves an emulated host until SIGINT, SIGTERM or SIGHUP. Prints its URI on stdout, once, when clients can connect. */
 export async function emulateVerb(options: EmulateOptions): Promise<number> {
   const { profile } = options;
   if (!isProfileName(profile))
@@ -24,8 +24,7 @@ export async function emulateVerb(options: EmulateOptions): Promise<number> {
     });
   assertKnownFaults(options.fault);
   const stopped = new Promise<string>((resolve) => {
-    process.once('SIGINT', () => resolve('SIGINT'));
-    process.once('SIGTERM', () => resolve('SIGTERM'));
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => resolve(signal));
   });
   await using host = await startEmulatedHost({
     profile,
@@ -35,7 +34,9 @@ export async function emulateVerb(options: EmulateOptions): Promise<number> {
     ...(options.verbose ? { log: say } : {}),
   });
   if (options.certs !== undefined) await writeCertificates(host, options.certs);
-  process.stdout.write(`${host.uri}\n`);
+  const written = await new Promise((resolve) => process.stdout.write(`${host.uri}\n`, resolve));
+  // A host that nobody can find; the output's guard has said why.
+  if (written instanceof Error) return EXIT.broken;
   say(`Emulated host: ${host.profile.title}. No hardware is involved, and what it writes (dumps, disks) stays inside.`);
   say(`Try: virsh -c '${host.uri}' nodesevinfo`);
   say('Ctrl-C stops it, and every guest on it.');

@@ -38,7 +38,7 @@ export async function rerunWithFreshBuild(verb: string | undefined): Promise<num
   });
   // A terminal sends Ctrl-C to both; only the new process knows what to clean up.
   process.on('SIGINT', () => {});
-  process.on('SIGTERM', () => again.kill('SIGTERM'));
+  for (const signal of ['SIGTERM', 'SIGHUP'] as const) process.on(signal, () => again.kill(signal));
   const [code] = (await once(again, 'exit')) as [number | null];
   return code ?? EXIT.broken;
 }

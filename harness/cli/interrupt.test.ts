@@ -84,6 +84,56 @@ describe('Ctrl-C', () => {
   });
 });
 
+describe('a terminal that closes', () => {
+  it('is Ctrl-C once, however often it says so, and nobody needs to read what is printed', async () => {
+    await connection.createDomain(foreign);
+    const { run, report } = await runUntilFilling();
+    run.stderr.destroy();
+    run.stdout.destroy();
+    for (let times = 0; times < 3; times++) run.kill('SIGHUP');
+    const { exitCode } = await run;
+    expect(exitCode).toBe(2);
+    expect(await names()).toEqual(['customer']);
+    const written = JSON.parse(readFileSync(path.join(report, 'run.json'), 'utf8'));
+    expect(written).toMatchObject({ status: 'interrupted', leftBehind: [] });
+  });
+});
+
+describe('what nobody takes of a run that goes on', () => {
+  const runWith = (redirection: string, ...words: string[]) => {
+    const report = path.join(folder, 'report');
+    const all = [main, 'scenario', 'slot-limit', '--max-guests', '3', '--host', host.uri, '--report', report, ...words];
+    const script = `exec "$0" "$@" ${redirection}`;
+    return { run: execa('sh', ['-c', script, process.execPath, ...all], { reject: false }), report };
+  };
+  const statusOf = (report: string) => JSON.parse(readFileSync(path.join(report, 'run.json'), 'utf8')).status;
+
+  beforeEach(async () => {
+    await connection.close();
+    await host.close();
+    host = await startEmulatedHost({ profile: 'naples' });
+    connection = await connect(host.uri);
+  });
+
+  it('is nothing worse than lost, when it is progress', async () => {
+    const { run, report } = runWith('');
+    run.stderr.once('data', () => run.stderr.destroy());
+    expect((await run).exitCode).toBe(0);
+    expect(statusOf(report)).toBe('passed');
+    expect((await runWith('2>/dev/full').run).exitCode).toBe(0);
+    expect(await names()).toEqual([]);
+  });
+
+  it('is told once when it is results, and the run cleans up', async () => {
+    const { run, report } = runWith('>/dev/full', '--json');
+    const { exitCode, stderr } = await run;
+    expect(stderr.match(/OUTPUT_UNWRITABLE/g)).toHaveLength(1);
+    expect(exitCode).toBe(2);
+    expect(statusOf(report)).toBe('passed');
+    expect(await names()).toEqual([]);
+  });
+});
+
 describe('SIGKILL, then reap', () => {
   it('leaves no domain of ours, and no other domain is touched', async () => {
     await connection.createDomain(foreign);

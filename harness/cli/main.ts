@@ -8,7 +8,7 @@ async function main(words: readonly string[]): Promise<number> {
     const rerun = await rerunWithFreshBuild(words[0]);
     if (rerun !== undefined) return rerun;
     if (words[0] !== 'attest') {
-      guardOutput(process.stdout);
+      guardOutput();
       return await (await import('./program.ts')).runProgram(words);
     }
     const [{ attestCommand }, { processIo }] = await Promise.all([

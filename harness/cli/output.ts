@@ -30,16 +30,33 @@ export function explainUnexpected(error: unknown): void {
   else process.stderr.write('  This is a defect of sev-harness. SEV_HARNESS_DEBUG=1 shows where it happened.\n');
 }
 
-/** A reader that has seen enough (`| head`) is no error; a full disk ends the process with one line and exit code 2. */
-export function guardOutput(stream: NodeJS.WriteStream): NodeJS.WriteStream {
-  return stream.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') return;
+/**
+ * Lets the process go on, and clean up, when nobody takes what it prints: a run must not end where it stands.
+ *
+ * A reader that has seen enough (`| head`) is no error, and progress that is lost is none either; results that cannot be
+ * written (a full disk) are told in one line, and what would have ended with 0 ends with 2.
+ */
+export function guardOutput(): void {
+  if (isGuarded) return;
+  isGuarded = true;
+  process.stderr.on('error', () => {});
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE' || isOutputLost) return;
+    isOutputLost = true;
     printError(
-      harnessError('OUTPUT_UNWRITABLE', `standard output cannot be written: ${errorText(error)}`, { cause: error }),
+      harnessError('OUTPUT_UNWRITABLE', `standard output cannot be written: ${errorText(error)}`, {
+        hint: 'Make room there, or send it elsewhere.',
+        cause: error,
+      }),
     );
-    process.exit(EXIT.broken);
+    process.once('exit', (code) => {
+      if (code === EXIT.ok) process.exitCode = EXIT.broken;
+    });
   });
 }
+
+let isGuarded = false;
+let isOutputLost = false;
 
 export function say(line: string): void {
   process.stderr.write(`${line}\n`);

@@ -125,6 +125,8 @@ export async function scenarioVerb(ids: readonly string[], options: ScenarioOpti
     run = report.snapshot();
   }
   terminal.finish(run, report.path);
+  if (run.leftBehind.length > 0 && hostName.kind !== 'emulated')
+    say(`What is left on the host is removed with: ${reapCommand(hostName, owner.runId)}`);
   if (unwritten === undefined) return run.exitCode;
   printError(unwritten);
   return run.exitCode === EXIT.ok ? EXIT.broken : run.exitCode;
@@ -219,18 +221,26 @@ async function describeHost(host: Host, emit: (event: UntimedEvent) => void): Pr
       if (name !== 'kernel log') say(`          ${name}: ${words}`);
 }
 
+function reapCommand(name: HostName, runId: string): string {
+  return `npm run reap -- --host '${name.text}' --run ${runId}`;
+}
+
 /** After a second Ctrl-C: names the guests that are still on the host and the command that removes them. */
 async function sayWhatIsLeft(name: HostName, runId: string): Promise<void> {
   if (name.kind === 'emulated') {
     say(`Stopped. Nothing is left: the emulated host ended with this process.`);
     return;
   }
-  const command = `npm run reap -- --host '${name.text}' --run ${runId}`;
+  const command = reapCommand(name, runId);
   try {
     await using host = await openHost(name, { signal: AbortSignal.timeout(3000) });
     const left = (await host.connection.listDomains()).filter((domain) => isOurName(domain.name, runId));
-    if (left.length === 0) say('Stopped. No guest of this run is left on the host.');
-    else say(`Stopped. Left on ${name.text}: ${left.map((domain) => domain.name).join(', ')}. Remove with: ${command}`);
+    if (left.length === 0)
+      say(`Stopped. No guest of this run is left on ${name.text}. Remove its files and its lease with: ${command}`);
+    else {
+      const guests = left.map((domain) => domain.name).join(', ');
+      say(`Stopped. Left on ${name.text}: ${guests}, with what they use. Remove all of it with: ${command}`);
+    }
   } catch (error) {
     say(`Stopped. What is left on ${name.text} could not be listed (${errorText(error)}). Remove it with: ${command}`);
   }

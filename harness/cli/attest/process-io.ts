@@ -5,13 +5,13 @@ import type { AttestIo } from './io.ts';
 /** The real world; whatever takes time to load is loaded when it is used. */
 export function processIo(): AttestIo {
   const { env } = process;
-  let stdout: NodeJS.WriteStream | undefined;
+  const print = (stream: 'stdout' | 'stderr') => (text: string) => {
+    guardOutput();
+    process[stream].write(text);
+  };
   return {
-    out: (text) => {
-      stdout ??= guardOutput(process.stdout);
-      stdout.write(text);
-    },
-    err: (text) => process.stderr.write(text),
+    out: print('stdout'),
+    err: print('stderr'),
     get isColoured() {
       return wantsColour(process.stdout.isTTY === true, env);
     },

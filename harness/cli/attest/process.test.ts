@@ -44,7 +44,7 @@ describe('standard output', () => {
       },
     );
     expect(exitCode).toBe(2);
-    expect(stderr).toMatch(/^error: standard output cannot be written: ENOSPC.* \[OUTPUT_UNWRITABLE\]$/);
+    expect(stderr).toMatch(/^error: standard output cannot be written: ENOSPC.* \[OUTPUT_UNWRITABLE\]\n {2}hint: .*$/);
   });
 });
 

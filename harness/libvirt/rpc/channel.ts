@@ -14,6 +14,8 @@ export interface ChannelHandlers {
 
 /** How long we wait for a helper process to say why it ended. */
 const LAST_WORDS_MS = 1000;
+const LOST_HINT =
+  'Look into the log of the daemon on the host (`journalctl -u libvirtd -u virtqemud`), and start it again if it ended.';
 const noBody = new Uint8Array(0);
 
 /** Messages over a transport: framing, keepalive in both directions, and one reason when it ends. */
@@ -157,6 +159,7 @@ export class Channel {
     this.break(
       libvirtError('LIBVIRT_CONNECTION_LOST', text, {
         ...(error === undefined ? {} : { cause: error }),
+        ...(lastWords === undefined ? { hint: LOST_HINT } : {}),
         details: { lastWords },
       }),
     );
