@@ -2,13 +2,13 @@ import { createHash } from 'node:crypto';
 import { chmod, lstat, mkdir, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import path from 'node:path';
-import { gzipSync } from 'node:zlib';
+import { gunzipSync, gzipSync } from 'node:zlib';
 import { errorText, isSystemError } from '../../../core/errors.ts';
 import { makeFolder } from '../../../reports/model/folder.ts';
 import { guestError } from '../errors.ts';
 import { type AgentSource, compileAgent, compilerVersion, readAgentSource, staticLibrary } from './agent.ts';
 import { type CpioEntry, writeCpio } from './cpio.ts';
-import { findKernel } from './kernel.ts';
+import { findKernel, type Kernel } from './kernel.ts';
 import { type KernelModule, readModules } from './modules.ts';
 import { missingTool } from './tools.ts';
 import { openWorkplace, sweepWorkplaces } from './workplace.ts';
@@ -71,12 +71,12 @@ export async function prepareImage(options: ImageOptions = {}): Promise<GuestIma
     kernelVersion: kernel.version,
     digestHex,
   };
-  if (await isWhole(image)) return image;
+  if (await isWhole(image, kernel)) return image;
   await sweepWorkplaces(images);
   const place = await inFolder(images, openWorkplace(images));
   try {
     const initrd = buildInitrd({ agent: await compileAgent(source, place), source, busybox, modules });
-    await inFolder(images, putImage(image, { kernel: kernel.bytes, initrd }, path.join(place, 'image')));
+    await inFolder(images, putImage(image, { kernel, initrd }, path.join(place, 'image')));
   } finally {
     await rm(place, { recursive: true, force: true });
   }
@@ -156,17 +156,29 @@ function folderError(folder: string, why: string, cause?: unknown) {
   });
 }
 
-/** Who clears up old files takes some and leaves others; a power cut leaves empty ones. */
-async function isWhole({ kernel, initrd, disk }: GuestImage): Promise<boolean> {
-  const sizeOf = async (file: string) => (await stat(file).catch(() => undefined))?.size ?? 0;
-  const [kernelBytes = 0, initrdBytes = 0, diskBytes = 0] = await Promise.all([kernel, initrd, disk].map(sizeOf));
-  return kernelBytes > 0 && initrdBytes > 0 && diskBytes === DISK_BYTES;
+/**
+ * Who clears up old files takes some and leaves others; a power cut leaves empty ones. What a guest could not boot must not
+ * pass for a defect of its host.
+ */
+async function isWhole(image: GuestImage, kernel: Kernel): Promise<boolean> {
+  try {
+    const [kernelBytes, initrdBytes, disk] = await Promise.all([
+      readFile(image.kernel),
+      readFile(image.initrd),
+      stat(image.disk),
+    ]);
+    // Fails on what is cut or has another checksum.
+    gunzipSync(initrdBytes);
+    return kernelBytes.equals(kernel.bytes) && disk.size === DISK_BYTES;
+  } catch {
+    return false;
+  }
 }
 
 /** Two runs may build the same image at the same time: each moves a whole folder into place. */
 async function putImage(
   image: GuestImage,
-  { kernel, initrd }: { readonly kernel: Uint8Array; readonly initrd: Uint8Array },
+  { kernel, initrd }: { readonly kernel: Kernel; readonly initrd: Uint8Array },
   unfinished: string,
 ): Promise<void> {
   // Readable for QEMU under whatever umask this process runs.
@@ -177,7 +189,7 @@ async function putImage(
     await writeFile(target, bytes);
     await chmod(target, 0o644);
   };
-  await put(image.kernel, kernel);
+  await put(image.kernel, kernel.bytes);
   await put(image.disk, '');
   await truncate(path.join(unfinished, path.basename(image.disk)), DISK_BYTES);
   await put(image.initrd, initrd);
@@ -186,7 +198,7 @@ async function putImage(
     await rename(unfinished, folder);
   } catch (error) {
     // The other run was first, or somebody took files out of the folder.
-    if (await isWhole(image)) return;
+    if (await isWhole(image, kernel)) return;
     if (!isSystemError(error, 'ENOTEMPTY') && !isSystemError(error, 'EEXIST')) throw error;
     await rm(folder, { recursive: true });
     await rename(unfinished, folder);

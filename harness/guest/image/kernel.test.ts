@@ -28,6 +28,17 @@ describe('a kernel image', () => {
   });
 });
 
+it('a kernel image of which the end is missing is refused with what it has', () => {
+  const whole = testKernel('6.1.0');
+  expect(() => readKernelVersion(whole.subarray(0, -1), '/boot/k')).toThrow(
+    expect.objectContaining({
+      code: 'GUEST_KERNEL_FORM',
+      message: `/boot/k is cut off: its header says ${whole.length} bytes, it has ${whole.length - 1}`,
+    }),
+  );
+  expect(readKernelVersion(Buffer.concat([whole, Buffer.from('signature')]), '/boot/k')).toBe('6.1.0');
+});
+
 describe('the kernel for guests', () => {
   it('is the one that is named', async () => {
     const file = path.join(folder, 'vmlinuz');

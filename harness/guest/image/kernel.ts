@@ -17,6 +17,10 @@ const BOOT_FOLDER = '/boot';
 const MAGIC_AT = 0x202;
 const VERSION_POINTER_AT = 0x20e;
 const VERSION_BASE = 0x200;
+/** Length of the part that starts in real mode, in sectors beyond the first, and of the rest, in 16 bytes; from protocol 2.04. */
+const SETUP_SECTORS_AT = 0x1f1;
+const REST_LENGTH_AT = 0x1f4;
+const DEFAULT_SETUP_SECTORS = 4;
 
 /**
  * The kernel that was named, else the one that this machine runs, else the newest of `/boot/vmlinuz-*`.
@@ -58,12 +62,27 @@ export function readKernelVersion(bytes: Uint8Array, name: string): string {
   const hasMagic = image.length > VERSION_POINTER_AT + 2 && image.toString('latin1', MAGIC_AT, MAGIC_AT + 4) === 'HdrS';
   const at = hasMagic ? image.readUInt16LE(VERSION_POINTER_AT) + VERSION_BASE : 0;
   const version = /^[^\s\0]+/.exec(image.toString('latin1', at, at + 128))?.[0];
-  if (hasMagic && at > VERSION_BASE && version !== undefined) return version;
+  if (!hasMagic || at === VERSION_BASE || version === undefined)
+    throw guestError(
+      'GUEST_KERNEL_FORM',
+      `${name} is no x86 kernel: ${hasMagic ? 'its header names no version' : 'a bzImage has "HdrS" at 0x202'}`,
+      {
+        hint: 'Give the compressed image that a boot loader loads (vmlinuz), neither vmlinux nor an initrd.',
+      },
+    );
+  const announced = announcedLength(image);
+  if (image.length >= announced) return version;
   throw guestError(
     'GUEST_KERNEL_FORM',
-    `${name} is no x86 kernel: ${hasMagic ? 'its header names no version' : 'a bzImage has "HdrS" at 0x202'}`,
+    `${name} is cut off: its header says ${announced} bytes, it has ${image.length}`,
     {
-      hint: 'Give the compressed image that a boot loader loads (vmlinuz), neither vmlinux nor an initrd.',
+      hint: 'Copy it again, or name another kernel with --kernel FILE.',
     },
   );
+}
+
+/** What is signed is longer by its signature. */
+function announcedLength(image: Buffer): number {
+  const sectors = (image[SETUP_SECTORS_AT] || DEFAULT_SETUP_SECTORS) + 1;
+  return sectors * 512 + image.readUInt32LE(REST_LENGTH_AT) * 16;
 }

@@ -2,9 +2,11 @@
 
 const VERSION_AT = 0x3000;
 
-/** The part of a bzImage that the builder reads: magic, and the place of the version text. */
+/** The part of a bzImage that the builder reads: lengths, magic, and the place of the version text. */
 export function testKernel(version: string): Buffer {
   const image = Buffer.alloc(0x4000, 0);
+  image[0x1f1] = 1;
+  image.writeUInt32LE((image.length - 2 * 512) / 16, 0x1f4);
   image.write('HdrS', 0x202, 'latin1');
   image.writeUInt16LE(VERSION_AT - 0x200, 0x20e);
   image.write(
