@@ -2,11 +2,12 @@ import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { currentOwner } from '../guest/ownership.ts';
-import type { Host } from '../host/host.ts';
+import { currentOwner, METADATA_NAMESPACE } from '../guest/ownership.ts';
+import { type Host, openHost } from '../host/host.ts';
 import type { KsmSettings } from '../host/ksm.ts';
 import { formatKsmRecord } from '../host/ksm-record.ts';
 import { formatLease } from '../host/leases/record.ts';
+import { parseHostName } from '../host/name.ts';
 import { type HostShell, shellOf } from '../host/shell.ts';
 import { LibvirtConnection } from '../libvirt/index.ts';
 import { reapAll } from './all.ts';
@@ -36,6 +37,7 @@ function hostWith(
     listDomains: { value: async () => [] },
     hostname: { value: async () => 'lab7' },
     call: {
+      configurable: true,
       value: async (name: string, args: { pool?: { name: string } }) => {
         if (name === 'connectListAllStoragePools') return { pools: all };
         if (name === 'storagePoolListAllVolumes') return { vols: [] };
@@ -57,6 +59,66 @@ async function lease(text: string): Promise<void> {
 const heldBy = (runId: string, change = {}) =>
   formatLease({ owner: { ...currentOwner(runId), ...change }, user: 'u', sinceMs: 0, host: 'h' });
 const actions = (rows: Awaited<ReturnType<typeof reapAll>>) => rows.map(({ name, action }) => [name, action]);
+
+/** What a run writes into a domain, with something of it changed or left out. */
+function metadata(change: Readonly<Record<string, string | undefined>> = {}, namespace = METADATA_NAMESPACE): string {
+  const { runId: id, pid, ...rest } = currentOwner('dead');
+  const written = { id, pid, ...rest, startTicks: '1', ...change };
+  const attributes = Object.entries(written).flatMap(([name, value]) =>
+    value === undefined ? [] : `${name}='${value}'`,
+  );
+  return `<metadata><sevh:run xmlns:sevh='${namespace}' ${attributes.join(' ')}/></metadata>`;
+}
+
+describe('domains', () => {
+  const NOT_OURS = 'it has our name but not our metadata';
+  const { startTicks } = currentOwner('r');
+
+  it.each<[string, string, string, string | undefined]>([
+    ['that somebody named as we name ours, without metadata', 'sevh-dead-database', '', NOT_OURS],
+    ['with nothing but our prefix', 'sevh-', '', NOT_OURS],
+    ["with somebody's metadata of the same form", 'sevh-dead-x', metadata({}, 'https://example.com/run'), NOT_OURS],
+    ['whose metadata names no run', 'sevh-dead-x', metadata({ id: undefined }), NOT_OURS],
+    [
+      'whose metadata does not say when its process started',
+      'sevh-dead-x',
+      metadata({ startTicks: undefined }),
+      NOT_OURS,
+    ],
+    ['whose metadata names no process', 'sevh-dead-x', metadata({ pid: 'many' }), NOT_OURS],
+    [
+      'with a copy of our metadata under another run',
+      'sevh-mine-x',
+      metadata(),
+      'its name does not belong to run dead',
+    ],
+    ['with a copy of our metadata under a name of theirs', 'database', metadata(), undefined],
+    ['of a run that is alive', 'sevh-dead-x', metadata({ startTicks }), `its run is alive (process ${process.pid})`],
+  ])('%s are never touched', async (_, name, inside, because) => {
+    await using host = await openHost(parseHostName('fake:no-sev'));
+    const define = (other: string, more: string) =>
+      host.connection.defineDomain(
+        `<domain type='kvm'><name>${other}</name>${more}<memory unit='MiB'>16</memory><os><type>hvm</type></os></domain>`,
+      );
+    const theirs = await define(name, inside);
+    await theirs.start();
+    await define(`${name}-off`, inside);
+    // Without one of a dead run beside them, nothing might have been removed at all.
+    await define('sevh-dead-guest', metadata());
+    for (const options of [{ dryRun: false }, { dryRun: false, runId: 'dead' }]) {
+      const rows = (await reapAll(host, options)).filter((row) => row.name !== 'sevh-dead-guest');
+      expect(rows.map((row) => [row.name, row.action, row.because]).toSorted()).toEqual(
+        because === undefined ? [] : [name, `${name}-off`].map((one) => [one, 'kept', because]),
+      );
+    }
+    expect((await host.connection.listDomains()).map((domain) => domain.name).toSorted()).toEqual([
+      name,
+      `${name}-off`,
+    ]);
+    expect(await theirs.isActive()).toBe(true);
+  });
+});
+
 const POOLS = ['sevh-live-0a1b-images', 'sevh-dead-0a1b-images', 'default', 'sevh-backup-vms'];
 
 describe('storage pools of runs', () => {
@@ -71,6 +133,43 @@ describe('storage pools of runs', () => {
     expect(asked).toEqual(
       ['Refresh', 'Destroy', 'Delete', 'Undefine'].map((verb) => `storagePool${verb} sevh-dead-0a1b-images`),
     );
+  });
+
+  it.each([
+    ['that a power cut stopped go with their volumes', true],
+    ['that were never built, so that they cannot start, are undefined', false],
+  ])('%s', async (_, isBuilt) => {
+    await using emulated = await openHost(parseHostName('fake:no-sev'));
+    const { connection } = emulated;
+    const name = 'sevh-dead-0a1b-images';
+    const xml = `<pool type='dir'><name>${name}</name><target><path>/var/tmp/${name}</path></target></pool>`;
+    const { pool } = await connection.call('storagePoolDefineXml', { xml, flags: 0 });
+    if (isBuilt) {
+      await connection.call('storagePoolBuild', { pool, flags: 0 });
+      await connection.call('storagePoolCreate', { pool, flags: 0 });
+      const volume = '<volume><name>disk</name><capacity>1</capacity></volume>';
+      await connection.call('storageVolCreateXml', { pool, xml: volume, flags: 0 });
+      await connection.call('storagePoolDestroy', { pool });
+    }
+    // An emulated host lists no pools; of this one it refuses to delete the folder while a volume is in it.
+    const asked: string[] = [];
+    const call = async (procedure: string, args: { flags?: number }) => {
+      if (procedure === 'connectListAllStoragePools') return { pools: args.flags === 0 ? [pool] : [] };
+      asked.push(procedure);
+      return connection.call(procedure as 'storagePoolUndefine', args as { pool: typeof pool });
+    };
+    // Over TCP nothing but the connection is asked, so that no file of this machine is looked at.
+    const host = hostWith([], [], 'qemu+tcp://lab7/system');
+    Object.defineProperty(host.connection, 'call', { value: call });
+    const rows = await reapAll(host, { dryRun: false, runId: 'dead' });
+    expect(rows).toMatchObject([{ name: `storage pool ${name}`, action: 'removed' }]);
+    await expect(connection.call('storagePoolLookupByName', { name })).rejects.toMatchObject({ remote: { code: 49 } });
+    const emptied = ['storagePoolRefresh', 'storagePoolListAllVolumes', 'storageVolDelete', 'storagePoolDestroy'];
+    expect(asked).toEqual([
+      'storagePoolCreate',
+      ...(isBuilt ? emptied : []),
+      ...['storagePoolDelete', 'storagePoolUndefine'],
+    ]);
   });
 
   it('stay while a run of another machine has the host', async () => {
