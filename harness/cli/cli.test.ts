@@ -3,6 +3,7 @@ import { copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSyn
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
@@ -323,6 +324,20 @@ describe('scenario', () => {
       'ksm',
       'slot-churn',
     ]);
+  });
+
+  it('notes how far a long scan of memory is', async () => {
+    // A clock that goes on by six seconds whenever somebody looks at it makes every scan a long one.
+    const clock = path.join(folder, 'clock.mjs');
+    writeFileSync(clock, 'let now = Date.now(); Date.now = () => (now += 6000);');
+    const words = ['scenario', 'memory-encryption', '--host', 'fake:no-sev', '--json'];
+    const env = { NODE_OPTIONS: `--import ${pathToFileURL(clock)}` };
+    const { stdout } = await harness([...words, '--report', path.join(folder, 'scan')], env);
+    const events = stdout.split('\n').map((line) => JSON.parse(line) as { type: string; text?: string });
+    const notes = events.flatMap(({ type, text }) => (type === 'note' && text?.includes('% of') ? [text] : []));
+    const ofOneGuest = [25, 50, 75, 100].map((percent) => `${percent} % of 16 MiB scanned`);
+    // The guest without encryption, and the one that has not run.
+    expect(notes).toEqual([...ofOneGuest, ...ofOneGuest]);
   });
 
   it('says how the run went also where its report cannot be written, and is not green', async () => {

@@ -95,6 +95,12 @@ describe('a way that does not lead there says why', () => {
       path.test(file) ? instead : shell.readFile(file, range);
     return { ...target, host: { ...target.host, shell: { ...shell, readFile } } };
   };
+  /** Lines of /proc/PID/maps, each with a mapping of the guest's RAM size or another. */
+  const maps = (...lines: readonly (readonly [start: number, bytes: number, rest: string])[]): FileReading => {
+    const hex = (address: number) => address.toString(16);
+    const text = lines.map(([start, bytes, rest]) => `${hex(start)}-${hex(start + bytes)} ${rest}\n`).join('');
+    return { outcome: 'read', bytes: Buffer.from(text) };
+  };
   const denied = { outcome: 'unreadable', because: 'EACCES: permission denied' } as const;
 
   test('no pid, no right to the maps, no mapping of that size, no right to the memory', async () => {
@@ -114,6 +120,24 @@ describe('a way that does not lead there says why', () => {
     expect(await why((target) => reading(target, /mem$/, { outcome: 'read', bytes: new Uint8Array() }))).toMatch(
       /gives no memory/,
     );
+  });
+
+  test('two mappings of that size: nobody can say which of them is the RAM', async () => {
+    const ram = [0x7f0000000000, 32 * MiB, 'rw-p 00000000 00:00 0 '] as const;
+    const file = [0x7e0000000000, 32 * MiB, 'rw-s 00000000 00:01 9 /memfd:pc.ram (deleted)'] as const;
+    const code = [0x555500000000, 32 * MiB, 'r-xp 00000000 08:01 77 /usr/bin/qemu-system-x86_64'] as const;
+    const heap = [0x555560000000, 31 * MiB, 'rw-p 00000000 00:00 0 [heap]'] as const;
+    await guest('plain');
+    const why = async (read: FileReading) => {
+      await host.close();
+      return because('process-memory', (target) => reading(target, /maps$/, read));
+    };
+    for (const order of [maps(ram, file), maps(file, heap, code, ram)])
+      expect(await why(order)).toMatch(
+        /^\/proc\/\d+\/maps has more than one mapping of the size .*\(33554432 bytes\)$/,
+      );
+    // One alone is taken for it and read; this emulated guest has nothing at that address.
+    expect(await why(maps(code, heap, file))).toBe('errno 5');
   });
 });
 

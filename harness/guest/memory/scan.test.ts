@@ -1,8 +1,13 @@
+import { randomBytes } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { withDir } from 'tmp-promise';
 import { expect, test } from 'vitest';
 import { isSevHarnessError } from '../../../core/errors.ts';
 import { partOf, type ReadableMemory, scanMemory } from './scan.ts';
 
 const PAGE_BYTES = 4096;
+const MiB = 2 ** 20;
 const TOKEN = Buffer.from('a token of 32 bytes, not by luck');
 
 /** Memory in two ranges with a gap, and what was asked of it. */
@@ -34,6 +39,29 @@ test('asks for every window once, in order, and tells how far it is', async () =
   expect({ bytes, pagesOfZeros }).toEqual({ bytes: 10 * PAGE_BYTES, pagesOfZeros: 10 });
   expect(asked).toEqual(['0+2', '2000+2', '4000+1', '100000000+2', '100002000+2', '100004000+1']);
   expect(progress).toEqual([0.2, 0.4, 0.5, 0.7, 0.9, 1]);
+});
+
+test('of memory that is a file tells after each piece how far it is, and ends there when its signal says so', async () => {
+  await withDir(
+    async ({ path: folder }) => {
+      const file = path.join(folder, 'ram');
+      await writeFile(file, randomBytes(20 * MiB));
+      const extents = [{ guestAddress: 0, bytes: 20 * MiB, fileOffset: 0 }];
+      const read = () => Promise.reject(new Error('a file is read by threads'));
+      const ram = { ranges: extents, windowBytes: 4 * MiB, read, file: { path: file, extents } };
+      const progress: number[][] = [];
+      const stop = new AbortController();
+      const onProgress = ({ scannedBytes, ofBytes }: { scannedBytes: number; ofBytes: number }) => {
+        progress.push([scannedBytes / MiB, ofBytes / MiB]);
+        if (progress.length === 6) stop.abort(new Error('enough'));
+      };
+      await scanMemory(ram, { onProgress });
+      expect(progress).toEqual([8, 16, 20, 20].map((scanned) => [scanned, 20]));
+      await expect(scanMemory(ram, { onProgress, signal: stop.signal })).rejects.toThrow('enough');
+      expect(progress.slice(4)).toEqual([8, 16].map((scanned) => [scanned, 20]));
+    },
+    { unsafeCleanup: true },
+  );
 });
 
 test('finds a token across windows and not across the gap', async () => {

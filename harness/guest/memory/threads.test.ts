@@ -1,10 +1,12 @@
 import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import path from 'node:path';
+import { Worker } from 'node:worker_threads';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { fileWork, scannedBytesOf } from './file-scan.ts';
 import { type ReadableMemory, type ScanOptions, scanMemory } from './scan.ts';
-import type { ScanResult } from './scanner.ts';
+import { MemoryScanner, type PackedScan, type ScanResult } from './scanner.ts';
 
 const MiB = 2 ** 20;
 const SIZE = 384 * MiB;
@@ -57,6 +59,37 @@ describe('threads of the compiled program', () => {
       expect(await compiled(ram(), options)).toEqual(expected satisfies ScanResult);
       expect(seen.at(-1)).toBe(SIZE);
     }
+  });
+
+  test.each<[string, number, ScanOptions, number]>([
+    ['as many as were asked for', SIZE, { threads: 2 }, 1],
+    ['no more than there is work for', SIZE, { threads: 8 }, 2],
+    ['none for what one scans as fast', 255 * MiB, { threads: 8 }, 0],
+    ['one for each processor when nobody says', SIZE, {}, Math.min(availableParallelism(), 3) - 1],
+  ])('start beside the first, which is one of them: %s', async (_, bytes, options, others) => {
+    const started: Worker[] = [];
+    const hear = (worker: Worker) => started.push(worker);
+    process.on('worker', hear);
+    try {
+      expect((await compiled(ram(bytes), options)).bytes).toBe(bytes);
+    } finally {
+      process.off('worker', hear);
+    }
+    expect(started).toHaveLength(others);
+    // A thread that has ended has no id any more.
+    expect(started.filter(({ threadId }) => threadId !== -1)).toEqual([]);
+  });
+
+  test('scan by themselves: one that is alone takes every piece', async () => {
+    const work = fileWork(file, ram().file?.extents ?? [], { sizeBytes: SIZE, token: TOKEN });
+    const module = new URL('../../../dist/harness/guest/memory/file-worker.js', import.meta.url);
+    const packed = await new Promise<PackedScan>((resolve, reject) => {
+      new Worker(module, { workerData: work }).once('message', resolve).once('error', reject);
+    });
+    expect(scannedBytesOf(work)).toBe(SIZE);
+    const whole = new MemoryScanner(work.plan);
+    whole.merge(packed);
+    expect(whole.result()).toMatchObject({ bytes: SIZE, token: { hits: TOKENS_AT.length } });
   });
 
   test('end when the signal says so', async () => {
