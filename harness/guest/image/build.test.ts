@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { chmod, cp, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -7,9 +7,10 @@ import { gunzipSync } from 'node:zlib';
 import { execa } from 'execa';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { currentOwner } from '../ownership.ts';
-import { readAgentSource } from './agent.ts';
+import { compileAgent, readAgentSource, staticLibrary } from './agent.ts';
 import { buildInitrd, prepareImage } from './build.ts';
 import { testKernel, testModule } from './testing/files.ts';
+import { sweepWorkplaces } from './workplace.ts';
 
 let root: string;
 beforeEach(async () => {
@@ -78,6 +79,56 @@ describe.skipIf(!hasTools)('a guest image', () => {
     for (const file of ['kernel', 'initrd', 'disk'] as const) {
       expect((await readFile(two[file])).equals(await readFile(one[file]))).toBe(true);
     }
+  });
+
+  it('has the same bytes from whichever folder the harness itself is run', async () => {
+    const [kernel, there] = [await putKernel(root), path.join(root, 'another/checkout')];
+    await cp('dist', path.join(there, 'dist'), { recursive: true });
+    await cp('harness/guest/image/agent', path.join(there, 'harness/guest/image/agent'), { recursive: true });
+    await cp('package.json', path.join(there, 'package.json'));
+    await symlink(path.resolve('node_modules'), path.join(there, 'node_modules'));
+    const build = async (checkout: string, images: string) => {
+      const module = pathToFileURL(path.join(checkout, 'dist/harness/guest/image/build.js')).href;
+      const options = JSON.stringify({ kernel, folder: path.join(root, images) });
+      const program = `import { prepareImage } from '${module}'; console.log(JSON.stringify(await prepareImage(${options})));`;
+      const { stdout } = await execa(process.execPath, ['--input-type=module', '-e', program]);
+      return JSON.parse(stdout) as Awaited<ReturnType<typeof prepareImage>>;
+    };
+    const [one, two] = [await build(process.cwd(), 'a'), await build(there, 'b')];
+    expect(two.digestHex).toBe(one.digestHex);
+    expect((await readFile(two.initrd)).equals(await readFile(one.initrd))).toBe(true);
+  });
+
+  it('carries an agent without what is for debuggers, and without a path of this machine', async () => {
+    const source = await readAgentSource();
+    const agent = Buffer.from(await compileAgent(source, root));
+    expect(agent.subarray(0, 4).toString('latin1')).toBe('\x7fELF');
+    // Names of sections stand in the file as text.
+    expect(agent.includes('\0.text\0')).toBe(true);
+    expect(['.symtab', '.debug_', root, source.folder].filter((words) => agent.includes(words))).toEqual([]);
+  });
+
+  it('is another with another C library, which the agent carries in itself, and the same wherever that lies', async () => {
+    const kernel = await putKernel(root);
+    const { PATH = '' } = process.env;
+    const libraries = { same: path.join(root, 'copy.a'), other: path.join(root, 'other.a') };
+    await writeFile(libraries.same, await staticLibrary());
+    await writeFile(libraries.other, 'another libc');
+    const digestWith = async (library: string) => {
+      const bin = path.join(root, path.basename(library, '.a'));
+      await mkdir(bin);
+      const words = `#!/bin/sh\ncase "$*" in *-print-file-name=libc.a*) echo '${library}';; *) PATH='${PATH}'; exec cc "$@";; esac\n`;
+      await writeFile(path.join(bin, 'cc'), words, { mode: 0o755 });
+      process.env.PATH = `${bin}:${PATH}`;
+      try {
+        return (await prepareImage({ kernel, folder: path.join(root, 'images') })).digestHex;
+      } finally {
+        process.env.PATH = PATH;
+      }
+    };
+    const { digestHex } = await prepareImage({ kernel, folder: path.join(root, 'images') });
+    expect(await digestWith(libraries.same)).toBe(digestHex);
+    expect(await digestWith(libraries.other)).not.toBe(digestHex);
   });
 
   it('is built once, and anew when an input changes', async () => {
@@ -174,6 +225,15 @@ describe('what a build leaves', () => {
     expect((await readdir(folder)).toSorted()).toEqual(
       [path.basename(path.dirname(initrd)), 'unfinished-alive', 'unfinished-elsewhere', 'unfinished-new'].toSorted(),
     );
+  });
+
+  it('that does not say whose it is stays while that may still be written, and goes when it is old', async () => {
+    const names = ['unfinished-new', 'unfinished-old', 'unfinished-old-cut-off', 'finished-old'];
+    for (const name of names) await mkdir(path.join(root, name));
+    await writeFile(path.join(root, 'unfinished-old-cut-off', 'owner.json'), '{"runId":"');
+    for (const name of names.slice(1)) await utimes(path.join(root, name), 1_000_000_000, 1_000_000_000);
+    expect((await sweepWorkplaces(root)).toSorted()).toEqual(names.slice(1, 3).map((name) => path.join(root, name)));
+    expect((await readdir(root)).toSorted()).toEqual(['finished-old', 'unfinished-new']);
   });
 });
 

@@ -54,6 +54,24 @@ describe('the modules of a kernel', () => {
     expect(await names()).toEqual([]);
   });
 
+  it.each([
+    ['that are not what their name says', 'a/msr.ko.gz', /incorrect header check/],
+    ['that are cut off', 'a/virtio-rng.ko.gz', /unexpected end of file/],
+    ['that are no files', 'a/msr.ko', /EISDIR/],
+  ])('%s are an error that says which', async (_, file, why) => {
+    if (file.endsWith('.gz')) {
+      const bytes = file.includes('msr') ? Buffer.from('no gzip') : gzipSync(testModule('')).subarray(0, -9);
+      await put(file, bytes);
+    } else await put(`${file}/file`, Buffer.alloc(0));
+    await expect(names()).rejects.toMatchObject({
+      code: 'GUEST_KERNEL_FORM',
+      message: expect.stringContaining(
+        `cannot read kernel module ${path.join(root, 'lib/modules/1.2.3/kernel', file)}: `,
+      ),
+      cause: expect.toSatisfy((cause: unknown) => why.test(String(cause))),
+    });
+  });
+
   it('that do not unpack are an error that says which', async () => {
     await put('a/msr.ko.xz', Buffer.from('no xz'));
     await expect(names()).rejects.toMatchObject({
