@@ -1,9 +1,10 @@
 import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type HostShell, shellOf } from './shell.ts';
-import { atMost } from './shell-commands.ts';
+import { atMost, forAnyLoginShell } from './shell-commands.ts';
 
 let folder: string;
 /** What `command=` of a libvirt URI can name: an ssh that runs its last word here. */
@@ -79,6 +80,33 @@ describe.each(shells)('the shell of a host, %s', (_, open) => {
   it('a program that the host does not have is absent, one that fails unreadable with its words', async () => {
     expect(await open().run(['sevh-no-such-program'])).toEqual({ outcome: 'absent' });
     expect(await open().run(['sh', '-c', 'echo why >&2; exit 3'])).toEqual({ outcome: 'unreadable', because: 'why' });
+  });
+});
+
+describe('a script for a host whose login shell may be any', () => {
+  const scripts: [string, string, string, number][] = [
+    ['quotes of all kinds', `printf '%s|' "it's" 'a "b"' a\\'b \`echo c\``, `it's|a "b"|a'b|c|`, 0],
+    ['several lines', 'if true\nthen echo one\nfi\n\n# a comment\necho "two\n"\n', 'one\ntwo\n\n', 0],
+    ['what csh takes for history', `echo 'wow!' "!!" !x`, 'wow! !! !x\n', 0],
+    ['variables and arguments', `x='$HOME'; echo "$x" \${x#?} $# "$0"`, '$HOME HOME 0 sh\n', 0],
+    ['characters that are no ASCII', "printf 'Grüße, 世界 €'", 'Grüße, 世界 €', 0],
+    ['what other shells expand', `echo '*' {a,b} ~nobody-there ^x %1`, '* {a,b} ~nobody-there ^x %1\n', 0],
+    ['an exit code of its own', 'echo before; exit 42; echo after', 'before\n', 42],
+    ['a command that fails last', 'echo before; false', 'before\n', 1],
+    ['a program in its place', 'exec sh -c "exit 7"', '', 7],
+    ['an input', 'read -r first; echo "<$first>"; exec cat', '<one>\ntwo\nthree', 0],
+  ];
+
+  it.each(scripts)('is run as it stands: %s', async (_, script, stdout, exitCode) => {
+    const words = forAnyLoginShell(script);
+    // One pair of single quotes, and in it nothing that ends or escapes it, or that csh and fish read there.
+    expect(words).toMatch(/^[a-z -]+'[^'\\!\n\r]*'$/);
+    const result = await execa('sh', ['-c', words], {
+      reject: false,
+      input: 'one\ntwo\nthree',
+      stripFinalNewline: false,
+    });
+    expect([result.stdout, result.stderr, result.exitCode]).toEqual([stdout, '', exitCode]);
   });
 });
 

@@ -76,6 +76,16 @@ describe('an ssh that can share a login', () => {
     expect((await ways()).at(-1)).toBe('alone');
   });
 
+  it('notices as soon as libvirt that the line of the shared login is dead', async () => {
+    const login = await fakeSsh(`if [ "$way" = yes ]; then printf '%s\\n' "$@" >'${folder}/words'; fi\n${SHARES}`);
+    await ask(login);
+    const words = (await readFile(path.join(folder, 'words'), 'utf8')).split('\n');
+    // ssh_config(5): without an interval it never asks the other side whether it is still there.
+    const options = words.slice(0, words.indexOf('--')).filter((_, index) => words[index - 1] === '-o');
+    expect(options).toContain('ServerAliveInterval=5');
+    expect(options).toContain('ServerAliveCountMax=5');
+  });
+
   it('logs in again for the next command when the shared login was lost', async () => {
     const login = await fakeSsh(SHARES);
     await ask(login);

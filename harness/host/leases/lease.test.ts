@@ -6,7 +6,7 @@ import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { execa } from 'execa';
 import fc from 'fast-check';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { virtualClock } from '../../../core/clock.ts';
 import { currentOwner } from '../../guest/ownership.ts';
 import { reapLease } from '../../reaper/reap.ts';
@@ -146,6 +146,55 @@ describe('a lease', () => {
     await plant(elsewhere());
     await held.renew();
     expect(lost).toEqual([expect.stringContaining('run other of eva')]);
+    await held.release();
+  });
+
+  it('is renewed three times by itself before it expires, also after a host that did not answer, and not after its release', async () => {
+    const swaps: (string | undefined)[] = [];
+    let looks = 0;
+    let isSilent = false;
+    const inMemory: LeaseFile = {
+      path: '/leases/host.lease',
+      look: async () => {
+        looks++;
+        if (isSilent) throw new Error('no route to host');
+        const text = swaps.at(-1);
+        return text === undefined ? undefined : { text, ageS: 0, sha256Hex: `${swaps.length}` };
+      },
+      swap: async (_, text) => {
+        swaps.push(text);
+        return 'swapped';
+      },
+    };
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    try {
+      const third = (LEASE_EXPIRES_S * 1000) / 3;
+      const held = await takeLease(inMemory, 'h', { owner: currentOwner('first'), user: 'eva' });
+      const [text] = swaps;
+      await vi.advanceTimersByTimeAsync(third);
+      isSilent = true;
+      await vi.advanceTimersByTimeAsync(third);
+      isSilent = false;
+      await vi.advanceTimersByTimeAsync(third);
+      await held.release();
+      expect(swaps.slice(0, 4)).toEqual([text, text, text, text]);
+      expect(swaps.at(-1)).toBeUndefined();
+      const before = looks;
+      await vi.advanceTimersByTimeAsync(third);
+      expect(looks).toBe(before);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  it('can be read by all who share the host, under any umask', async () => {
+    const run: typeof localShell.run = (words) => localShell.run(['sh', '-c', 'umask 077; exec "$@"', 'sh', ...words]);
+    file = leaseFile({ ...localShell, run }, `${folder}/leases`, 'host.lease');
+    const held = await take('first');
+    expect(await localShell.stat(file.path)).toMatchObject({ outcome: 'read', stat: { mode: 0o644 } });
+    await held.renew();
+    expect(await localShell.stat(file.path)).toMatchObject({ outcome: 'read', stat: { mode: 0o644 } });
+    expect(await localShell.stat(path.dirname(file.path))).toMatchObject({ outcome: 'read', stat: { mode: 0o777 } });
     await held.release();
   });
 

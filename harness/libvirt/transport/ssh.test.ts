@@ -78,6 +78,11 @@ describe('sshArguments', () => {
     ]);
   });
 
+  it('name a link-local address with its interface as ssh takes it: without brackets, and with one %', () => {
+    const words = argumentsOf('qemu+ssh://root@[fe80::1%25eth0]:2222/system');
+    expect(words.slice(0, -1)).toEqual(['-p', '2222', '-l', 'root', '-T', '-e', 'none', '--', 'fe80::1%eth0']);
+  });
+
   it('reach the QEMU daemon where the URI asks for it', () => {
     expect(argumentsOf('qemu+ssh://lab7/system?mode=direct').at(-1)).toContain('/var/run/libvirt/virtqemud-sock');
     expect(argumentsOf('qemu+ssh://lab7/system').at(-1)).toContain('/var/run/libvirt/libvirt-sock');

@@ -157,6 +157,15 @@ describe('a connection over TLS', () => {
   });
 });
 
+describe.each(['tls', 'tcp'])('a link-local address over %s', (transport) => {
+  it('is asked for with its interface, before which stands one %', async () => {
+    const port = transport === 'tls' ? '1/system?no_verify=1' : '1/system';
+    const uri = `qemu+${transport}://[fe80::1%25sevh-none]:${port}`;
+    // This machine has no such interface.
+    expect((await failure(uri)).message).toContain(`'${uri}': fe80::1%sevh-none:1: `);
+  });
+});
+
 describe('a connection over TCP', () => {
   it('is open once the daemon has let us in', async () => {
     const listening = createServer((socket) => new PeerSession(socket, () => 'default'));

@@ -63,6 +63,10 @@ describe('parseLibvirtUri', () => {
     ],
     ['qemu+ssh:///system', { ...SYSTEM, ...ssh, host: 'localhost' }],
     ['qemu+ssh://[fe80::1]/system', { ...SYSTEM, ...ssh, host: 'fe80::1' }],
+    // RFC 6874: the % before the interface is itself escaped in a URI; people write it without.
+    ['qemu+ssh://[fe80::1%25eth0]/system', { ...SYSTEM, ...ssh, host: 'fe80::1%eth0' }],
+    ['qemu+ssh://[fe80::1%eth0]/system', { ...SYSTEM, ...ssh, host: 'fe80::1%eth0' }],
+    ['qemu+tls://[fe80::1%25eth0]:99/system', { ...SYSTEM, ...tls, host: 'fe80::1%eth0', port: 99 }],
     ['qemu+tcp://lab7/system', { ...SYSTEM, transport: 'tcp', host: 'lab7', port: 16509 }],
     ['qemu+tcp://lab7:99/system', { ...SYSTEM, transport: 'tcp', host: 'lab7', port: 99 }],
     ['qemu+tls://lab7/system', { ...SYSTEM, ...tls, host: 'lab7' }],
