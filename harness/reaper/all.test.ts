@@ -18,6 +18,8 @@ beforeEach(async () => {
   folder = await mkdtemp(path.join(tmpdir(), 'sevh-reap-'));
   vi.stubEnv('SEV_HARNESS_LEASES', path.join(folder, 'leases'));
   vi.stubEnv('SEV_HARNESS_IMAGES', path.join(folder, 'images'));
+  // What runs of this machine's own session daemon left is not for a test to remove.
+  vi.stubEnv('XDG_RUNTIME_DIR', path.join(folder, 'runtime'));
 });
 afterEach(async () => {
   vi.unstubAllEnvs();
