@@ -61,7 +61,7 @@ it('a folder that is a link to elsewhere is not written to', async () => {
 
 it('a file of which the line brought a part only does not appear, and nothing else of it stays', async () => {
   const host = await hostBehindSsh(
-    'case $(echo "$last" | sed "s/.*echo //; s/ |.*//" | base64 -d) in *"cat >"*) head -c 3 | sh -c "$last";; *) exec sh -c "$last";; esac',
+    'case $(echo "$last" | sed "s/.*(echo //; s/ |.*//" | base64 -d) in *"cat >"*) head -c 3 | sh -c "$last";; *) exec sh -c "$last";; esac',
   );
   await expect(deliverFiles(host, 'abc', [{ path: kernel }])).rejects.toMatchObject({
     code: 'HOST_SHELL',

@@ -73,9 +73,12 @@ export function shellQuoted(word: string): string {
   return `'${word.replaceAll("'", "'\\''")}'`;
 }
 
-/** A script for `sh`, in words that every login shell takes for the same: no quotes within quotes, and no line breaks. */
+/**
+ * A script for `sh`, in words that every login shell takes for the same: no quotes within quotes, and no line breaks. A host
+ * without base64 (coreutils) fails, as nothing to run would not.
+ */
 export function forAnyLoginShell(script: string): string {
-  return `exec sh -c 'eval "$(echo ${Buffer.from(script).toString('base64')} | base64 -d)"'`;
+  return `exec sh -c 'eval "$(echo ${Buffer.from(script).toString('base64')} | base64 -d || echo exit 1)"'`;
 }
 
 /** The parts of a shell that are commands of coreutils, by whatever way they are run. */

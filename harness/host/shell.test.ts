@@ -1,4 +1,4 @@
-import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { execa } from 'execa';
@@ -108,6 +108,22 @@ describe('a script for a host whose login shell may be any', () => {
     });
     expect([result.stdout, result.stderr, result.exitCode]).toEqual([stdout, '', exitCode]);
   });
+});
+
+it('a host without base64 answers nothing, and says why', async () => {
+  const bin = path.join(folder, 'bin');
+  await mkdir(bin);
+  const bare = path.join(folder, 'fake-ssh-bare');
+  await writeFile(bare, `#!/bin/sh\nfor last; do :; done\nPATH='${bin}' exec /bin/sh -c "$last"\n`, { mode: 0o700 });
+  await symlink('/bin/sh', path.join(bin, 'sh'));
+  const shell = shellOf(`qemu+ssh://lab7/system?command=${encodeURIComponent(bare)}`);
+  const why = { outcome: 'unreadable', because: expect.stringContaining('base64: not found') };
+  expect(await shell.readFile('/proc/version')).toEqual(why);
+  expect(await shell.stat('/dev/sev')).toEqual(why);
+  expect(await shell.run(['dmesg'])).toEqual(why);
+  await expect(shell.kill(1)).rejects.toMatchObject({ code: 'HOST_SHELL' });
+  await rm(bare);
+  await rm(bin, { recursive: true });
 });
 
 describe('as a user who may not enter a folder', () => {
