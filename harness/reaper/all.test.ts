@@ -80,6 +80,12 @@ describe('domains', () => {
     ['that somebody named as we name ours, without metadata', 'sevh-dead-database', '', NOT_OURS],
     ['with nothing but our prefix', 'sevh-', '', NOT_OURS],
     ["with somebody's metadata of the same form", 'sevh-dead-x', metadata({}, 'https://example.com/run'), NOT_OURS],
+    [
+      "with somebody's metadata of the same form beside a mention of our namespace",
+      'sevh-dead-x',
+      `<description>${METADATA_NAMESPACE}</description>${metadata({}, 'https://example.com/run')}`,
+      NOT_OURS,
+    ],
     ['whose metadata names no run', 'sevh-dead-x', metadata({ id: undefined }), NOT_OURS],
     [
       'whose metadata does not say when its process started',

@@ -31,7 +31,6 @@ const PASS_MS = 100;
 const parser = new XMLParser({
   ignoreAttributes: false,
   attributeNamePrefix: '@',
-  removeNSPrefix: true,
   parseAttributeValue: false,
 });
 
@@ -118,10 +117,19 @@ function judge(name: string, owner: Owner | undefined, options: ReapOptions): { 
   };
 }
 
+type Attributes = Readonly<Record<string, string>>;
+
+/** From the element of our namespace; what somebody else keeps under the same name is not ours. */
 function ownerOf(xml: string): Owner | undefined {
-  const domain = (parser.parse(xml) as { domain?: { metadata?: { run?: Record<string, string> } } }).domain;
-  const run = domain?.metadata?.run;
-  if (run === undefined || !xml.includes(METADATA_NAMESPACE)) return undefined;
+  const { domain } = parser.parse(xml) as { domain?: { metadata?: Record<string, Attributes | Attributes[]> } };
+  const elements = Object.entries(domain?.metadata ?? {}).flatMap(([name, value]) =>
+    [value].flat().map((attributes) => ({ name, attributes })),
+  );
+  const run = elements.find(({ name, attributes }) => {
+    const [local, prefix] = name.split(':').toReversed();
+    return local === 'run' && attributes[prefix === undefined ? '@xmlns' : `@xmlns:${prefix}`] === METADATA_NAMESPACE;
+  })?.attributes;
+  if (run === undefined) return undefined;
   const [runId, machine, pid, startTicks] = [run['@id'], run['@machine'], Number(run['@pid']), run['@startTicks']];
   if (runId === undefined || machine === undefined || startTicks === undefined || !Number.isInteger(pid))
     return undefined;
