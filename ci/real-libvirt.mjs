@@ -265,14 +265,17 @@ try {
   const given = process.argv.slice(self + 1);
   // SEV_HARNESS_REAL_SESSION is the XDG_RUNTIME_DIR under which plain qemu:///session finds this daemon.
   const isTest = given.length === 0;
-  exitCode = await run(isTest ? vitest : given, {
+  const env = {
     SEV_HARNESS_REAL_URI: uri,
     SEV_HARNESS_REAL_SESSION: daemon.runtime,
     // This daemon is nobody else's host.
     SEV_HARNESS_LEASES: path.join(daemon.folder, 'leases'),
     SEV_HARNESS_KERNEL: process.env.SEV_HARNESS_KERNEL ?? (await unpackKernel(daemon.place('kernel'))),
     SEV_HARNESS_IMAGES: daemon.place('images'),
-  });
+  };
+  exitCode = await run(isTest ? vitest : given, env);
+  // What a killed run left outside of our folder would outlive this daemon, which alone knows of it.
+  if (!isTest) await run([process.execPath, path.join(root, 'dist/harness/cli/main.js'), 'reap', '--host', uri], env);
   const left = isTest ? await leftBehind(daemon, uri) : [];
   if (left.length > 0) {
     say(`the tests left behind ${left.join(', ')}`);

@@ -1,6 +1,6 @@
 import { readFileSync, readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { startTicksOf } from '../../reports/model/process.ts';
+import { isProcessAlive, startTicksOf } from '../../reports/model/process.ts';
 
 /** Namespace of our `<metadata>` in domain XML. */
 export const METADATA_NAMESPACE = 'https://sev-harness.dev/xmlns/run/1';
@@ -38,7 +38,7 @@ export type OwnerState = 'alive' | 'dead' | 'elsewhere';
 /** Whether the owner still runs; `elsewhere` when it ran where we cannot look: on another machine, or before this boot. */
 export function ownerState(owner: Owner): OwnerState {
   if (owner.place === '' || owner.place !== currentPlace()) return 'elsewhere';
-  return startTicksOf(owner.pid) === owner.startTicks ? 'alive' : 'dead';
+  return isProcessAlive(owner.pid, owner.startTicks) ? 'alive' : 'dead';
 }
 
 /** Empty where there is no /proc. */

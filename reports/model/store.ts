@@ -15,7 +15,7 @@ import { errorText, isSevHarnessError } from '../../core/errors.ts';
 import { NOT_WRITTEN_HINT, reportError } from '../errors.ts';
 import { makeFolder } from './folder.ts';
 import { type EventLog, openEventLog, parseEventLines } from './jsonl.ts';
-import { startTicksOf } from './process.ts';
+import { isProcessAlive, startTicksOf } from './process.ts';
 import { type EvidenceItem, SLOT_TIMELINE_TYPE } from './run.ts';
 
 const EVENTS_FILE = 'run.jsonl';
@@ -92,7 +92,7 @@ function occupy(folder: string): void {
     if (errorCode(error) !== 'EEXIST') throw error;
     const [pid, startTicks = ''] = readFileSync(file, 'utf8').trim().split(' ');
     const owner = Number(pid);
-    if (owner !== process.pid && isAlive(owner, startTicks)) {
+    if (owner !== process.pid && isProcessAlive(owner, startTicks)) {
       throw reportError(
         'REPORT_FOLDER_BUSY',
         `report folder ${folder} belongs to a run that is going on (process ${owner})`,
@@ -111,19 +111,6 @@ function release(folder: string): void {
     unlinkSync(join(folder, IN_USE));
   } catch {
     // It went away with its folder.
-  }
-}
-
-/** A process with the pid that started at another time is a different one, as after a reboot. */
-function isAlive(pid: number, startTicks: string): boolean {
-  if (!Number.isInteger(pid) || pid < 1) return false;
-  const nowTicks = startTicksOf(pid);
-  if (startTicks !== '' && nowTicks !== undefined && nowTicks !== startTicks) return false;
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return errorCode(error) === 'EPERM';
   }
 }
 
