@@ -1,5 +1,6 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { addAnalysisVerbs } from './analysis-verbs.ts';
+import { formatChanges } from './destructive.ts';
 import { EXIT } from './output.ts';
 import { harnessVersion } from './version.ts';
 
@@ -78,7 +79,7 @@ function buildProgram(finish: (code: number) => void): Command {
         .argParser(count(0, 'seconds'))
         .default(0),
     )
-    .option('--allow-destructive', "let firmware-platform make new platform keys (PDH, PEK): owners' sessions end")
+    .option('--allow-destructive', 'let the scenarios below change the host')
     .addOption(
       new Option(
         '--kernel <file>',
@@ -95,11 +96,14 @@ function buildProgram(finish: (code: number) => void): Command {
     .addHelpText(
       'after',
       `
+With --allow-destructive these change the host; name one, so that no other runs:
+${formatChanges()}
 Examples:
   npm run scenario -- slot-limit                                  fifteen guests on the emulated Naples host
   npm run scenario -- --host fake:naples-es                       every scenario, on a host with SEV-ES
   npm run scenario -- --host qemu:///system --require sev         a real host; skipping for lack of SEV is a failure
   npm run scenario -- slot-limit --host qemu+ssh://root@lab7/system --report out/
+  npm run scenario -- ksm --host qemu:///system --allow-destructive
 
 Exit codes: 0 all as expected, 1 a promise is broken, 2 the harness or the host is not usable or nothing ran, 3 usage.`,
     )

@@ -20,6 +20,7 @@ import { type HeldLease, leaseFileOf, takeLease } from '../host/leases/hold.ts';
 import { type HostName, parseHostName } from '../host/name.ts';
 import { NEEDS } from '../host/needs.ts';
 import { preflightSummary } from '../host/preflight/index.ts';
+import { formatChanges } from './destructive.ts';
 import { assertKnownFaults } from './fault-names.ts';
 import { catchInterrupts } from './interrupt.ts';
 import { EXIT, explainUnexpected, formatColumns, printError, say } from './output.ts';
@@ -99,6 +100,7 @@ export async function scenarioVerb(ids: readonly string[], options: ScenarioOpti
       await using host = await openHost(hostName, { signal: interrupt.signal });
       lease = await leaseHost(host, owner, options.wait, interrupt.signal, emitNow);
       await describeHost(host, emitNow);
+      if (settings.allowDestructive) sayChanges(host.name, selected);
     }
     await runScenarios({
       files: selected.map((entry) => entry.file),
@@ -130,6 +132,12 @@ export async function scenarioVerb(ids: readonly string[], options: ScenarioOpti
   if (unwritten === undefined) return run.exitCode;
   printError(unwritten);
   return run.exitCode === EXIT.ok ? EXIT.broken : run.exitCode;
+}
+
+/** Before anything is changed, so that who gave the flag for one scenario sees what the others do with it. */
+function sayChanges(host: string, scenarios: readonly ScenarioFile[]): void {
+  const changes = formatChanges(scenarios.map(({ definition }) => definition.id));
+  if (changes !== '') say(`--allow-destructive lets this run change ${host}:\n${changes.trimEnd()}`);
 }
 
 function listScenarios(scenarios: readonly ScenarioFile[], asJson: boolean): void {

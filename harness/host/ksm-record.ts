@@ -52,7 +52,8 @@ export async function borrowKsm({
   if ('outOfReach' in ksm || ksm.isRunning) return ksm;
   if (host.kind === 'real' && !settings.allowDestructive)
     return {
-      outOfReach: 'KSM is off on this host, and only --allow-destructive lets the harness switch it on for a while',
+      outOfReach:
+        'KSM is off on this host, and only --allow-destructive lets the harness switch it on for a while (name ksm alone: others make new platform keys with it)',
     };
   const forget = await writeDown(host, ksm, settings.owner);
   const owesNothing = cleanup.push('put kernel samepage merging back', async () => {
