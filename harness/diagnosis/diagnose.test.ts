@@ -227,6 +227,34 @@ describe('a whole log that libvirt wrote of a guest that was destroyed', () => {
   });
 });
 
+describe('a whole log that libvirt wrote of a start that failed', () => {
+  const whole = (words: string) =>
+    [
+      '2026-11-23 04:04:40.100+0000: starting up libvirt version: 9.0.0, qemu version: 7.2.22, kernel: 6.18.44',
+      '/usr/bin/qemu-system-x86_64 \\',
+      '-msg timestamp=on',
+      words,
+      '2026-11-23 04:04:40.913+0000: shutting down, reason=failed',
+    ].join('\n');
+
+  it('is explained by the cause alone, whose end its last line is', () => {
+    const text = "2026-11-23T04:04:40.7Z qemu-system-x86_64: sev_kvm_init: failed to initialize ret=-16 fw_error=0 ''";
+    const diagnosis = diagnose(log(whole(text)));
+    expect(diagnosis).toMatchObject({ findings: [{ kind: 'cause' }, { id: 'start-gave-up', kind: 'symptom' }] });
+    expect(diagnosis.unknownCount).toBe(0);
+    expect(isExplained(diagnosis)).toBe(true);
+  });
+
+  it('is not explained where nothing else is said, and names where to look', () => {
+    const diagnosis = diagnose(log(whole('char device redirected to /dev/pts/3 (label charserial0)')));
+    expect(isExplained(diagnosis)).toBe(false);
+    const text = formatDiagnosis(diagnosis, plain);
+    expect(text).toContain('Something failed, and the lines that say why are not here.');
+    expect(text).toMatch(/do: .*journalctl/);
+    expect(text).not.toContain('unknown');
+  });
+});
+
 describe("libvirt's code and domain", () => {
   const text = 'unsupported configuration: SEV launch security is not supported with this QEMU binary';
 
@@ -330,7 +358,7 @@ it('looks for people as it should', () => {
       unknown  the table does not know 1 line of failure:
                qemu.log:3: something else failed
 
-      diagnosis table version 3; docs/diagnosis.md lists it
+      diagnosis table version 4; docs/diagnosis.md lists it
     "
   `);
 });

@@ -25,8 +25,8 @@ The same table explains refusals in the reports of scenarios. This page is compa
   \`symptom\`, \`benign\`), \`confidence\` (\`certain\`, \`likely\`, \`possible\`), \`cause\`, \`fix\`, \`evidence\`, \`line\`, \`text\`,
   \`occurrences\` and \`source\`, and where they apply \`caution\`, \`isFromEarlierStart\`, \`writtenBy\` and \`refusal\`; an unknown line
   has \`evidence\`, \`line\` and \`text\`.
-- Exit codes: 0 when a cause is named or nothing failed, 1 when something failed and the table does not say why, 3 usage, or input
-  that cannot be read.
+- Exit codes: 0 when a cause is named or nothing failed, 1 when something failed and the table does not say why, 2 when there is
+  nothing to judge because the input is empty, 3 usage, or input that cannot be read.
 
 ## What misleads
 

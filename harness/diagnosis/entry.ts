@@ -1,5 +1,5 @@
 /** Raised whenever an entry is added, removed or changed in meaning. */
-export const TABLE_VERSION = 3;
+export const TABLE_VERSION = 4;
 
 /** `cause`: names what went wrong. `symptom`: says that something did. `benign`: looks like a fault and is none. */
 export type FindingKind = 'cause' | 'symptom' | 'benign';

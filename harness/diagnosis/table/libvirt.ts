@@ -279,4 +279,14 @@ export const libvirtEntries: readonly Entry[] = [
     source: RECORDED,
     libvirt: { code: 1, domain: QEMU },
   },
+  {
+    id: 'start-gave-up',
+    kind: 'symptom',
+    pattern: /shutting down, reason=failed/,
+    confidence: 'certain',
+    cause: 'libvirt gave the start of the guest up, and ended QEMU; the lines before say why, if anything does.',
+    fix: "Read the lines before it. If they are silent: the daemon's log of that time (journalctl -u virtqemud -u libvirtd), what virsh start printed, and the host's dmesg.",
+    example: '2026-11-23 05:00:44.513+0000: shutting down, reason=failed',
+    source: 'libvirt src/qemu/qemu_process.c, VIR_DOMAIN_SHUTOFF_FAILED',
+  },
 ];
