@@ -56,6 +56,7 @@ export const harnessErrors = {
   HOST_MEMORY: { kind: 'environment', summary: 'The host has less free memory than the guests of a scenario need.' },
   HOST_KSM: { kind: 'environment', summary: 'Kernel samepage merging of the host does not do what it was asked.' },
   HOST_SHELL: { kind: 'environment', summary: "The host's own shell (local, ssh or emulated) refused or failed." },
+  INPUT_EMPTY: { kind: 'environment', summary: 'What was given to be judged is empty.' },
   INPUT_UNREADABLE: { kind: 'usage', summary: 'A file that was named to be read cannot be read, or is too large.' },
   LAUNCH_REFUSED: { kind: 'product', summary: 'The host refused a launch that a scenario cannot go on without.' },
   OUTPUT_UNWRITABLE: {

@@ -56,7 +56,8 @@ Examples:
   dmesg | npm run --silent diagnose -- guest1.log -
   virsh start guest1 2>&1 | npm run --silent diagnose
 
-Exit codes: 0 a cause is named or nothing failed, 1 something failed and the table does not know why, 3 usage.`,
+Exit codes: 0 a cause is named or nothing failed, 1 something failed and the table does not know why, 2 the log is empty,
+3 usage.`,
     )
     .action(async (files, options) => finish((await import('./diagnose.ts')).diagnoseVerb(files, options)));
 }

@@ -64,6 +64,21 @@ describe('diagnose', () => {
     expect((await diagnose([], 'guest1 started\n')).exitCode).toBe(0);
   });
 
+  it('says that a log is empty, and calls no empty log a healthy one', async () => {
+    writeFileSync(path.join(folder, 'empty.log'), ' \n');
+    for (const words of [['empty.log'], ['--json', 'empty.log'], []]) {
+      const { exitCode, stdout, stderr } = await diagnose(words);
+      expect(stderr).toMatch(
+        /^error: nothing to judge: (empty\.log|standard input) is empty \[INPUT_EMPTY\]\n {2}hint: /,
+      );
+      expect([exitCode, stdout]).toEqual([2, '']);
+    }
+    const { exitCode, stdout, stderr } = await diagnose(['empty.log', 'qemu.log']);
+    expect(stderr).toContain('empty.log is empty');
+    expect(stdout).toMatch(/^1 cause found/);
+    expect(exitCode).toBe(0);
+  });
+
   it.each([
     [['nope.log'], /cannot read nope\.log: ENOENT: no such file or directory \[INPUT_UNREADABLE\]/],
     [['qemu.log', '--qemu', 'new'], /--qemu: 'new' is not a version \[CLI_USAGE\]/],

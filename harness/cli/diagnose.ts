@@ -1,11 +1,11 @@
 import { formatCommand } from '../../reports/model/text.ts';
 import { createPaint, wantsColour } from '../../reports/terminal/paint.ts';
-import { diagnose } from '../diagnosis/diagnose.ts';
+import { diagnose, type Evidence } from '../diagnosis/diagnose.ts';
 import type { Component } from '../diagnosis/entry.ts';
 import { formatDiagnosis, isExplained } from '../diagnosis/text.ts';
 import { type KnownVersions, parseVersion } from '../diagnosis/versions.ts';
 import { harnessError } from '../errors.ts';
-import { EXIT } from './output.ts';
+import { EXIT, say } from './output.ts';
 import { nameOf, readInput } from './text-file.ts';
 
 export interface DiagnoseOptions {
@@ -23,10 +23,21 @@ export function diagnoseVerb(files: readonly string[], options: DiagnoseOptions)
   const versions = givenVersions(options);
   const names = files.length === 0 ? ['-'] : files;
   const evidence = names.map((file) => ({ name: nameOf(file), text: textOf(file) }));
+  refuseEmpty(evidence);
   const diagnosis = diagnose(evidence, versions);
   const paint = createPaint(wantsColour(process.stdout.isTTY === true, process.env));
   process.stdout.write(options.json ? `${JSON.stringify(diagnosis)}\n` : formatDiagnosis(diagnosis, paint));
   return isExplained(diagnosis) ? EXIT.ok : EXIT.product;
+}
+
+/** A log that says nothing says nothing good either: it may be the wrong one, or one that was rotated. */
+function refuseEmpty(evidence: readonly Evidence[]): void {
+  const empty = evidence.filter(({ text }) => text.trim() === '').map(({ name }) => name);
+  if (empty.length === evidence.length)
+    throw harnessError('INPUT_EMPTY', `nothing to judge: ${empty.join(', ')} is empty`, {
+      hint: 'A log that was rotated lies beside it (NAME.log.0 of virtlogd, NAME.log.1 or .gz of logrotate). Of a pipe, look whether its first command failed.',
+    });
+  for (const name of empty) say(`${name} is empty, and says nothing.`);
 }
 
 function givenVersions(options: DiagnoseOptions): KnownVersions {
