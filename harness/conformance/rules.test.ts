@@ -32,7 +32,7 @@ describe('each rule', () => {
     if (sample.place !== undefined) expect(finding?.location).toBe(sample.place);
     expect(finding?.message).not.toBe('');
     expect(finding?.source).toMatch(
-      /^(nova specification|libvirt article|nova|SEV-SNP firmware ABI|libvirt documentation|QEMU): ./,
+      /^(nova specification|libvirt article|nova|SEV-SNP firmware ABI|libvirt documentation|QEMU|Linux): ./,
     );
     expect(finding?.suggestion).not.toBe('');
   });

@@ -5,7 +5,8 @@ export type SourceDocument =
   | 'nova'
   | 'SEV-SNP firmware ABI'
   | 'libvirt documentation'
-  | 'QEMU';
+  | 'QEMU'
+  | 'Linux';
 
 export interface Quote {
   readonly document: SourceDocument;

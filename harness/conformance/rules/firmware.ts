@@ -3,7 +3,7 @@ import type { Rule } from '../rule.ts';
 import { type Quote, SENTENCE } from '../sources.ts';
 import { removeElement, setAttribute } from '../xml-edit.ts';
 import { transitionalDevices } from './legacy-virtio.ts';
-import { isSev, isSnp } from './policy-value.ts';
+import { isEs, isSev, isSnp } from './policy-value.ts';
 
 const STATELESS: Quote = {
   document: 'nova',
@@ -13,6 +13,10 @@ const KERNEL_HASHES: Quote = {
   document: 'libvirt documentation',
   text: 'launchSecurity, kernelHashes: whether the hashes of kernel, initrd and command line are in the measurement',
 };
+const NO_SMM: readonly Quote[] = [
+  { document: 'Linux', text: 'arch/x86/kvm/svm/svm.c, SEV-ES guests do not support SMM' },
+  { document: 'QEMU', text: 'target/i386/sev.c, SEV-SNP does not support SMM' },
+];
 
 export const firmwareRules: readonly Rule[] = [
   {
@@ -91,6 +95,23 @@ export const firmwareRules: readonly Rule[] = [
         message: 'the guest can write to the firmware image that is measured',
         suggestion: "readonly='yes'",
         edits: [setAttribute(domain.document, loader, 'readonly', 'yes')],
+      };
+    },
+  },
+  {
+    id: 'SMM-WITH-ENCRYPTED-STATE',
+    promise: 'a SEV-ES or SEV-SNP guest has no SMM; one with SEV alone may',
+    severity: { modern: 'error' },
+    sources: NO_SMM,
+    *check({ domain }) {
+      const smm = child(child(domain.root, 'features'), 'smm');
+      if (smm === undefined || attribute(smm, 'state') === 'off' || !(isEs(domain) || isSnp(domain))) return;
+      yield {
+        at: smm,
+        message: `a ${isSnp(domain) ? 'SEV-SNP' : 'SEV-ES'} guest cannot have SMM, and QEMU refuses to start it`,
+        // The firmware that was chosen may be of no use without.
+        suggestion:
+          "no <smm>, and guest firmware that needs none: mostly one without Secure Boot (<loader secure='no'>; for nova os_secure_boot=disabled on the image)",
       };
     },
   },

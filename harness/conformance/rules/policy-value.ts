@@ -1,4 +1,4 @@
-import { attribute, type DomainView } from '../domain.ts';
+import { attribute, childText, type DomainView } from '../domain.ts';
 
 /** Bits of the SEV guest policy (SEV API, table 2). */
 export const SEV_POLICY = { nodbg: 0x1n, es: 0x4n } as const;
@@ -31,6 +31,11 @@ export function policyText(value: bigint, digits = 4): string {
 
 export function isSev({ launchSecurity }: DomainView): boolean {
   return attribute(launchSecurity, 'type') === 'sev';
+}
+
+export function isEs(domain: DomainView): boolean {
+  const policy = parsePolicy(childText(domain.launchSecurity, 'policy') ?? '');
+  return isSev(domain) && policy !== undefined && (policy & SEV_POLICY.es) !== 0n;
 }
 
 export function isSnp({ launchSecurity }: DomainView): boolean {

@@ -48,6 +48,7 @@ export function changed(xml: string, ...changes: readonly Change[]): string {
 }
 
 export const withDevice = (xml: string): Change => ['  </devices>', `    ${xml}\n  </devices>`];
+export const withFeature = (xml: string): Change => ['  </features>', `    ${xml}\n  </features>`];
 export const inOs = (xml: string): Change => ['  </os>', `    ${xml}\n  </os>`];
 export const LAUNCH_SECURITY = / {2}<launchSecurity[\s\S]*<\/launchSecurity>\n/;
 export const MEMORY_BACKING = / {2}<memoryBacking>[\s\S]*<\/memoryBacking>\n/;
@@ -63,6 +64,12 @@ export const SNP = changed(
 
 /** A guest that keeps every rule although it looks unusual. */
 export const fineDomains: readonly (readonly [what: string, profile: ProfileName, xml: string])[] = [
+  [
+    'SMM and Secure Boot with SEV alone',
+    'modern',
+    changed(CLEAN, withFeature("<smm state='on'/>"), ["type='pflash'", "type='pflash' secure='yes'"]),
+  ],
+  ['SMM switched off with SEV-ES', 'modern', changed(CLEAN, ['0x0033', '0x0037'], withFeature("<smm state='off'/>"))],
   ['cbitpos left to libvirt', 'modern', changed(CLEAN, [/ {4}<cbitpos>.*\n.*\n/, ''])],
   [
     'the hard limit of the article',

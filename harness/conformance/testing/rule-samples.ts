@@ -10,6 +10,7 @@ import {
   SCSI_CONTROLLER,
   SNP,
   withDevice,
+  withFeature,
 } from './domains.ts';
 
 /** The smallest document that breaks one rule. */
@@ -117,6 +118,11 @@ export const ruleSamples: readonly Sample[] = [
   ...breaks('LOADER-NOT-PFLASH', 'both', [[" type='pflash'", '']]),
   ...breaks('LOADER-NOT-READONLY', 'both', [["readonly='yes'", "readonly='no'"]]),
   ...breaks('LOADER-NOT-READONLY', 'both', [[" readonly='yes'", '']]),
+  ...breaks('SMM-WITH-ENCRYPTED-STATE', 'modern', [['0x0033', '0x0037'], withFeature("<smm state='on'/>")], {
+    ...people,
+    place: '/domain/features/smm at 13:5',
+  }),
+  ...from(SNP, 'SMM-WITH-ENCRYPTED-STATE', 'modern', [withFeature('<smm/>')], people),
   ...snpBreaks('SNP-FIRMWARE-NOT-STATELESS', [[" stateless='yes'", '']]),
   ...snpBreaks('SNP-NVRAM-PRESENT', [inOs('<nvram>/vars.fd</nvram>')]),
   ...snpBreaks('SNP-KERNELHASHES-OFF', [inOs('<kernel>/vmlinuz</kernel>')]),

@@ -251,6 +251,17 @@ export const qemuInitEntries: readonly Entry[] = [
     versions: { qemu: { from: [9, 1, 0] } },
   },
   {
+    id: 'es-smm',
+    kind: 'cause',
+    pattern: /System Management Mode not supported by this hypervisor/,
+    confidence: 'likely',
+    cause: 'The domain asks for SMM, which KVM does not give SEV-ES guests.',
+    fix: 'Take <smm> out, and firmware that requires it (mostly builds with Secure Boot; nova: os_secure_boot=disabled on the image), or use SEV alone.',
+    caution: 'A kernel without CONFIG_KVM_SMM refuses SMM to every guest in the same words.',
+    example: 'qemu-system-x86_64: -accel kvm: System Management Mode not supported by this hypervisor.',
+    source: 'QEMU hw/i386/x86.c; Linux arch/x86/kvm/svm/svm.c, svm_has_emulated_msr',
+  },
+  {
     id: 'context-not-created',
     kind: 'symptom',
     pattern: /failed to create encryption context/,

@@ -169,6 +169,7 @@ export const fieldMessages: readonly FieldMessage[] = [
   ['qemu: linux kernel too old to load a ram disk', 'not-a-kernel'],
   [`${STAMP}system firmware block device  has invalid size 512`, 'guest-firmware-size', /512 bytes/],
   ['2026-11-23 05:00:44.513+0000: shutting down, reason=crashed', 'qemu-killed', /dmesg/],
+  [`${STAMP}-accel kvm: System Management Mode not supported by this hypervisor.`, 'es-smm', /SEV alone/],
   ['2026-11-23 05:00:44.513+0000: shutting down, reason=failed', 'start-gave-up', /journalctl/],
   // The kernel's log.
   [dmesg('ccp 0000:22:00.1: SEV: failed to INIT error 0x13, rc -5'), 'init-hardware-error'],

@@ -73,6 +73,8 @@ function withStaleHashes(
   return { ...content, hashes };
 }
 
+const NO_SMM = 'System Management Mode not supported by this hypervisor.';
+
 type ContextResult = { readonly ok: true; readonly sev: SevVm | undefined } | (LaunchResult & { readonly ok: false });
 
 function openContext(definition: DomainDefinition, host: LaunchHost): ContextResult {
@@ -93,9 +95,12 @@ function openContext(definition: DomainDefinition, host: LaunchHost): ContextRes
   const isSpoilt = given !== undefined && host.has('sessions-refused');
   const taken = isSpoilt ? { ...given, session: given.session.map((byte) => byte ^ 0xff) } : given;
   const started = kvm.launchStart(begun.vm, security.policy, taken);
-  if (started.status === SEV_STATUS.SUCCESS) return { ok: true, sev: started.vm };
+  const isSmmRefused = definition.hasSmm && requiresEs(security);
+  if (started.status === SEV_STATUS.SUCCESS && !isSmmRefused) return { ok: true, sev: started.vm };
   // The process exits: KVM's release path runs as for any failed launch.
   kvm.destroy(started.vm, 'failed-launch');
+  // QEMU asks KVM for SMM once the guest is one with SEV-ES, and exits at once (hw/i386/x86.c, x86_machine_is_smm_enabled).
+  if (started.status === SEV_STATUS.SUCCESS) return failure([voice.accelLine(NO_SMM)]);
   return accelFailure(
     [
       `sev_launch_start: LAUNCH_START ret=1 ${firmwareError(started.status)}`,

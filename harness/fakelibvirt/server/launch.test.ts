@@ -14,7 +14,7 @@ import { createOwner, type Owner, sealSecret } from '../firmware/test-kit.ts';
 import { type EmulatedHost, startEmulatedHost } from '../index.ts';
 import { builtinFirmware } from '../qemu/builtin-firmware.ts';
 import { TestClient } from './test-client.ts';
-import { guestXml } from './test-guests.ts';
+import { ES_POLICY, guestXml, SEV_POLICY } from './test-guests.ts';
 
 /** Paths that no machine has, so that the images are the built-in ones. */
 const FIRMWARE = '/var/lib/emulated/OVMF.amdsev.fd';
@@ -284,5 +284,25 @@ describe("the host's files", () => {
       );
     expect((await read('ask_ark.cert')).includes('EMULATED-ARK-NAP')).toBe(true);
     expect(await read('cek.cert')).toHaveLength(2084);
+  });
+});
+
+describe('SMM', () => {
+  const withSmm = (name: string, policy: string, smm = "<smm state='on'/>") =>
+    guestXml(name, { policy }).replace('<acpi/>', `<acpi/>${smm}`);
+  const start = (xmlDesc: string) => client.call(remote.domainCreateXml, { xmlDesc, flags: 0 });
+
+  test('is refused to a guest with SEV-ES as QEMU refuses it, and the slot is free again', async () => {
+    const refusal = start(withSmm('es', ES_POLICY));
+    await expect(refusal).rejects.toThrow(
+      /closed the monitor.*: -accel kvm: System Management Mode not supported by this hypervisor\.$/,
+    );
+    const { dom } = await start(withSmm('es', ES_POLICY, "<smm state='off'/>"));
+    await client.call(remote.domainDestroy, { dom });
+  });
+
+  test('is given to a guest with SEV alone', async () => {
+    const { dom } = await start(withSmm('sev', SEV_POLICY));
+    await client.call(remote.domainDestroy, { dom });
   });
 });

@@ -73,7 +73,7 @@ export const BOOT_FAILURES: readonly BootFailure[] = [
     pattern: /BdsDxe: failed to load .*: Access Denied|Security Violation/,
     isFinal: true,
     cause: 'The guest firmware enforces Secure Boot, and nobody that it trusts has signed what it should boot.',
-    fix: 'Use guest firmware without Secure Boot (OVMF_CODE_4M.fd): SEV guests cannot have SMM, which it needs.',
+    fix: 'Use guest firmware without Secure Boot (OVMF_CODE_4M.fd); most with it require SMM, which SEV-ES and SEV-SNP guests cannot have.',
     example:
       'BdsDxe: failed to load Boot0001 "UEFI Non-Block Boot Device" from VenMedia(1428F772-B64A-441E-B8C3-9EBDD7F893C7): Access Denied',
     source: 'edk2 MdeModulePkg/Universal/BdsDxe',
