@@ -159,6 +159,35 @@ describe('--fix', () => {
     expect(readdirSync(inside).sort()).toEqual(['link.xml', 'real.xml']);
   });
 
+  it('says each change, and before it what q35 means for IDE disks', async () => {
+    const pc = CLEAN.replace('pc-q35-7.2', 'pc')
+      .replace("model='virtio-scsi'", "model='virtio-non-transitional'")
+      .replace('    <locked/>\n', '')
+      .replace(
+        '  </devices>',
+        "<disk device='cdrom'><target dev='hda' bus='ide'/></disk><controller type='ide' index='0'/></devices>",
+      );
+    const at = file('pc.xml', pc);
+    const found = await lint(at, ...VALUES);
+    expect(found.stdout).toContain("change: machine='q35'; it has no IDE, so move 'hda' to bus='sata' as 'sdb'");
+    const { stderr } = await lint(at, '--fix', ...VALUES);
+    expect(stderr.split('\n').slice(1, -1)).toEqual([
+      '  /domain/memoryBacking: nothing → <locked/>  (MEMORY-NOT-LOCKED)',
+      '  /domain/os/type/@machine: pc → q35  (MACHINE-NOT-Q35)',
+      '  /domain/devices/disk[2]/target/@dev: hda → sdb  (IDE-ON-Q35)',
+      '  /domain/devices/disk[2]/target/@bus: ide → sata  (IDE-ON-Q35)',
+      "  /domain/devices/controller[2]: <controller type='ide' index='0'/> → nothing  (IDE-ON-Q35)",
+    ]);
+    const { stdout } = await lint(file('pc.xml', pc), '--fix', '--json', ...VALUES);
+    expect(JSON.parse(stdout)).toEqual({
+      findings: [],
+      changes: expect.arrayContaining([
+        { rule: 'MEMORY-NOT-LOCKED', place: '/domain/memoryBacking', to: '<locked/>' },
+        { rule: 'IDE-ON-Q35', place: '/domain/devices/disk[2]/target/@bus', from: 'ide', to: 'sata' },
+      ]),
+    });
+  });
+
   it('leaves a file alone that has nothing to change', async () => {
     const at = file('clean.xml', CLEAN);
     const before = statSync(at);
@@ -231,7 +260,9 @@ it('reads standard input, and writes the mended XML to standard output', async (
     stripFinalNewline: false,
     env: { NO_COLOR: '1', SEV_HARNESS_REBUILT: '1' },
   });
-  expect(result.stderr).toMatch(/^standard input: changed for 2 errors\nstandard input: clean/);
+  expect(result.stderr).toMatch(
+    /^standard input: changed for 2 errors\n(?: {2}\/domain\S+: .*\n){2}standard input: clean/,
+  );
   expect(result.stdout).toMatch(/^<domain type='kvm'>[\s\S]*<cbitpos>47<\/cbitpos>[\s\S]*<\/domain>\n$/);
   expect(result.exitCode).toBe(0);
 });

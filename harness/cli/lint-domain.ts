@@ -1,8 +1,8 @@
 import { errorText, isSevHarnessError } from '../../core/errors.ts';
 import { createPaint, wantsColour } from '../../reports/terminal/paint.ts';
-import { type Finding, fixDomain, type LintReport, lintDomain } from '../conformance/lint.ts';
+import { type Finding, fixDomain, type LintReport, lintDomain, type RuleChange } from '../conformance/lint.ts';
 import type { HostValues, ProfileName } from '../conformance/rule.ts';
-import { formatFindings, summaryOf } from '../conformance/text.ts';
+import { formatChanges, formatFindings, summaryOf } from '../conformance/text.ts';
 import { harnessError } from '../errors.ts';
 import { readSevFacts } from '../host/facts.ts';
 import { type Host, openHost } from '../host/host.ts';
@@ -55,7 +55,8 @@ export async function lintDomainVerb(file: string | undefined, options: LintDoma
   if (writesXml) process.stdout.write(fixed.xml);
   else if (fixed.xml !== xml && isText) replaceFile(file, fixed.xml);
   say(`${name}: ${fixed.mended.length === 0 ? 'nothing to change' : `changed for ${summaryOf(fixed.mended)}`}`);
-  const text = options.json ? jsonText(fixed) : formatFindings(fixed, about, paint);
+  process.stderr.write(formatChanges(fixed.changes));
+  const text = options.json ? jsonText(fixed, fixed.changes) : formatFindings(fixed, about, paint);
   (writesXml ? process.stderr : process.stdout).write(text);
   return exitCode(fixed);
 }
@@ -137,12 +138,12 @@ function named<T>(name: string, judge: () => T): T {
   }
 }
 
-/** The promised shape and nothing else: other tools read it. */
-function jsonText({ findings }: LintReport): string {
+/** The promised shape and nothing else: other tools read it. Changes only of a fix. */
+function jsonText({ findings }: LintReport, changes?: readonly RuleChange[]): string {
   const rows = findings.map(
     ({ rule, severity, location, message, source }): Finding => ({ rule, severity, location, message, source }),
   );
-  return `${JSON.stringify({ findings: rows })}\n`;
+  return `${JSON.stringify({ findings: rows, changes })}\n`;
 }
 
 function exitCode({ findings }: LintReport): number {

@@ -25,7 +25,9 @@ virsh dumpxml guest1 | npm run --silent lint:domain -- -               standard 
 - \`--fix\` makes the changes that are certain, in the file at once, and leaves every other byte as it is; with \`-\` and \`--domain\` the
   mended XML goes to standard output. A domain of the host is never redefined. What only a person can decide stays a finding:
   so does a policy that forbids the host more than nova's.
-- \`--json\` prints \`{ "findings": [{ "rule", "severity", "location", "message", "source" }] }\`.
+- Each change is told in one line: its place, from what to what, and the rule. On q35, IDE disks move to SATA under another name.
+- \`--json\` prints \`{ "findings": [{ "rule", "severity", "location", "message", "source" }] }\`, and with \`--fix\` what was changed as
+  \`"changes": [{ "rule", "place", "from", "to" }]\`: \`from\` is absent where there was nothing, \`to\` where nothing is left.
 - Exit codes: 0 clean or warnings only, 1 a rule is broken, 2 the host is not usable, 3 usage, or no XML of a domain.
 
 Numbers are read as libvirt reads them: \`<cbitpos>\` in decimal, \`<policy>\` in hexadecimal with or without \`0x\`, both without white

@@ -2,7 +2,7 @@ import { harnessError } from '../errors.ts';
 import { ruleCatalogue } from './catalogue.ts';
 import { attribute, pathOf, shown, viewDomain } from './domain.ts';
 import { type HostValues, type ProfileName, ruleId, type Severity, sourceOf } from './rule.ts';
-import { applyEdits, type TextEdit } from './xml-edit.ts';
+import { applyEdits, type Change, type TextEdit } from './xml-edit.ts';
 import { readXml, type XmlDocument } from './xml-reader.ts';
 
 export interface Finding {
@@ -73,6 +73,13 @@ export interface FixReport extends LintReport {
   readonly xml: string;
   /** Findings that are gone now. */
   readonly mended: readonly Suggestion[];
+  /** All that was changed, in the order in which it was. */
+  readonly changes: readonly RuleChange[];
+}
+
+/** A change, and the rule that asks for it. */
+export interface RuleChange extends Change {
+  readonly rule: string;
 }
 
 /** Each round mends what does not touch another change; a document that never settles is left at the last round. */
@@ -91,7 +98,10 @@ export function fixDomain(xml: string, options: LintOptions): FixReport {
     text = applyEdits(text, edits);
     report = lintDomain(text, options);
   }
-  return { ...report, xml: text, mended };
+  const changes = mended.flatMap(({ rule, edits = [] }) =>
+    edits.flatMap(({ change }) => (change.from === change.to ? [] : [{ rule, ...change }])),
+  );
+  return { ...report, xml: text, mended, changes };
 }
 
 /** Findings whose edits touch no edit of an earlier one, not even at the same place. */

@@ -1,4 +1,4 @@
-import type { Finding, LintReport } from './lint.ts';
+import type { Finding, LintReport, RuleChange } from './lint.ts';
 import type { ProfileName } from './rule.ts';
 
 /** The colours that a terminal can show; each returns its text as it is where there are none. */
@@ -36,6 +36,13 @@ export function formatFindings(report: LintReport, subject: LintSubject, paint: 
       paint.dim(`          ${source}`),
     );
   return `${lines.join('\n')}\n`;
+}
+
+/** One line for each change: `  /domain/os/type/@machine: pc → q35  (MACHINE-NOT-Q35)`. */
+export function formatChanges(changes: readonly RuleChange[]): string {
+  return changes
+    .map(({ place, from = 'nothing', to = 'nothing', rule }) => `  ${place}: ${from} → ${to}  (${rule})\n`)
+    .join('');
 }
 
 /** `2 errors, 1 warning`. */

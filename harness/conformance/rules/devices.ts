@@ -116,6 +116,15 @@ function moveToBus(domain: DomainView, disk: Disk, bus: 'scsi' | 'sata', name: s
   ];
 }
 
+/** What becomes of IDE disks on q35, for whom asks for q35; empty where there are none. */
+export function ideConsequence({ disks }: DomainView): string {
+  const names = freeNames(disks);
+  const moves = disks.flatMap((disk) =>
+    disk.bus === 'ide' ? [`'${shown(disk.target)}' to bus='sata' as '${names.get(disk)}'`] : [],
+  );
+  return moves.length === 0 ? '' : `; it has no IDE, so move ${moves.join(', ')}`;
+}
+
 function hasScsiController({ devices }: DomainView): boolean {
   return devices.some((device) => device.name === 'controller' && attribute(device, 'type') === 'scsi');
 }

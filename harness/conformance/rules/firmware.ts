@@ -2,6 +2,7 @@ import { attribute, child, childText, shown } from '../domain.ts';
 import type { Rule } from '../rule.ts';
 import { type Quote, SENTENCE } from '../sources.ts';
 import { removeElement, setAttribute } from '../xml-edit.ts';
+import { ideConsequence } from './devices.ts';
 import { transitionalDevices } from './legacy-virtio.ts';
 import { isEs, isSev, isSnp } from './policy-value.ts';
 
@@ -39,7 +40,7 @@ export const firmwareRules: readonly Rule[] = [
             ? 'no machine type is given'
             : `the machine type is '${shown(domain.machine)}', not q35`,
         // Addresses of a PCI root do not exist on a PCIe root: such a domain has to be laid out again.
-        suggestion: addressed ? "machine='q35', without the PCI addresses of the old machine type" : "machine='q35'",
+        suggestion: `machine='q35'${addressed ? ', without the PCI addresses of the old machine type' : ''}${ideConsequence(domain)}`,
         ...(addressed || type === undefined ? {} : { edits: [setAttribute(domain.document, type, 'machine', 'q35')] }),
       };
       yield* transitionalDevices(domain, addressed || type === undefined);
