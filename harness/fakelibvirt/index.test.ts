@@ -16,11 +16,19 @@ describe('starting and stopping the emulated host', () => {
       await expect(startEmulatedHost({ profile: 'naples', socketPath })).rejects.toMatchObject({
         code: 'EMULATOR_SOCKET_UNUSABLE',
         details: { code: 'EADDRINUSE' },
+        message: `cannot listen on '${socketPath}': a file is there, which is no socket`,
+        hint: expect.not.stringContaining('remove'),
       });
-      await expect(startEmulatedHost({ profile: 'naples', socketPath: '/nonexistent/s' })).rejects.toMatchObject({
+      const inFolder = (socketPath: string) => startEmulatedHost({ profile: 'naples', socketPath });
+      await expect(inFolder('/nonexistent/s')).rejects.toMatchObject({
         code: 'EMULATOR_SOCKET_UNUSABLE',
+        message: "cannot listen on '/nonexistent/s': the folder /nonexistent does not exist",
       });
+      await expect(inFolder(`${socketPath}/s`)).rejects.toThrow(`${socketPath} is no folder`);
       const own = await startEmulatedHost({ profile: 'naples' });
+      await expect(inFolder(own.socketPath)).rejects.toMatchObject({
+        hint: expect.stringContaining('remove the file'),
+      });
       await own.close();
       await own.close();
       await expect(TestClient.connect(own.socketPath)).rejects.toThrow(/ENOENT/);

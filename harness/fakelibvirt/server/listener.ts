@@ -1,5 +1,7 @@
+import { statSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
-import { errorText } from '../../../core/errors.ts';
+import path from 'node:path';
+import { errorText, isSystemError } from '../../../core/errors.ts';
 import { fakelibvirtError } from '../errors.ts';
 import { destroyDomain } from '../state/lifecycle.ts';
 import type { Machine } from '../state/machine.ts';
@@ -52,13 +54,37 @@ function destroyOwned(machine: Machine, owner: ClientConnection, log: (line: str
 
 function unusable(socketPath: string, error: Error) {
   const code = (error as NodeJS.ErrnoException).code ?? '';
-  const hint =
-    code === 'EADDRINUSE'
-      ? 'Another emulated host listens there, or left the socket behind: remove the file or name another path.'
-      : 'Name a socket path in a directory that exists and is writable, at most 107 bytes long.';
-  return fakelibvirtError('EMULATOR_SOCKET_UNUSABLE', `cannot listen on '${socketPath}': ${errorText(error)}`, {
+  const { why = errorText(error), hint } = obstacle(socketPath, code);
+  return fakelibvirtError('EMULATOR_SOCKET_UNUSABLE', `cannot listen on '${socketPath}': ${why}`, {
     details: { socketPath, code },
     hint,
     cause: error,
   });
+}
+
+/** What is in the way: Node says EACCES of a folder that does not exist, and EADDRINUSE of any file. */
+function obstacle(socketPath: string, code: string): { why?: string; hint: string } {
+  const folder = path.dirname(path.resolve(socketPath));
+  const parent = kindOf(folder);
+  if (parent !== 'folder' && parent !== 'unseen') {
+    const why = parent === 'nothing' ? `the folder ${folder} does not exist` : `${folder} is no folder`;
+    return { why, hint: 'Name a socket path in a folder that exists.' };
+  }
+  const there = kindOf(socketPath);
+  if (there === 'file' || there === 'folder')
+    return { why: `a ${there} is there, which is no socket`, hint: 'Name another path.' };
+  if (code === 'EADDRINUSE' && there === 'socket')
+    return {
+      hint: 'Another emulated host listens there, or left the socket behind: remove the file or name another path.',
+    };
+  return { hint: 'Name a socket path that is free, in a directory that is writable, at most 107 bytes long.' };
+}
+
+function kindOf(at: string): 'socket' | 'folder' | 'file' | 'nothing' | 'unseen' {
+  try {
+    const found = statSync(at);
+    return found.isSocket() ? 'socket' : found.isDirectory() ? 'folder' : 'file';
+  } catch (error) {
+    return isSystemError(error, 'ENOENT') || isSystemError(error, 'ENOTDIR') ? 'nothing' : 'unseen';
+  }
 }
