@@ -45,12 +45,12 @@ scenario(
   },
   async (context) => {
     const { host, facts, check, skipCheck, step } = context;
+    const kind = usualKind(context);
     const ksm = await step('look at kernel samepage merging', () => borrowKsm(context));
     if ('outOfReach' in ksm) {
       for (const id of ['plain-guests-merge', 'sev-guests-stay-apart', 'left-as-found']) skipCheck(id, ksm.outOfReach);
       return;
     }
-    const kind = usualKind(context);
     const launcher = new GuestLauncher(context);
     await launcher.assertMemoryFor(3);
     const pages = PAGES[host.kind];

@@ -94,9 +94,10 @@ export async function runTrials(
     if (event.type !== 'scenario-finished' || event.status === 'interrupted') return;
     if (event.error !== undefined && event.error.code !== 'SCENARIO_PROMISE_BROKEN')
       add(`!${event.error.code ?? event.error.message}`);
-    if (event.status === 'skipped') (event.reason === UNASKED ? own.leftOut : own.skipped).add(id);
-    // Left out because its clean run was skipped: it would be skipped again.
-    if (event.reason === UNASKED && cleanOf(trial)?.skipped.has(id)) own.skipped.add(id);
+    if (event.reason === UNASKED) own.leftOut.add(id);
+    // Left out because its clean run was skipped: it would be skipped again. A fault that makes a scenario judge nothing is missed.
+    if (event.status === 'skipped' && (trial.fault === undefined || cleanOf(trial)?.skipped.has(id)))
+      own.skipped.add(id);
     own.ended++;
     hear.onRun(trial, own, own.ended === scenarios.length);
   };
