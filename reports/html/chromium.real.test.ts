@@ -132,6 +132,21 @@ describe('the page in Chromium', () => {
     expect(box).toBeGreaterThan(250);
   });
 
+  test.each([1200, 360])(
+    'at %i px the console of a failed boot is as wide as its error, and scrolls',
+    async (width) => {
+      const open = await chromium.open(page(runs.bootFailedRun), { width });
+      const [box, around] = await open.evaluate<[number, number]>(
+        `['.error pre[tabindex]', '.error'].map((selector) => document.querySelector(selector).getBoundingClientRect().width)`,
+      );
+      expect(box).toBeGreaterThan(around - 40);
+      expect(await open.evaluate(`getComputedStyle(document.querySelector('.error pre[tabindex]')).overflowY`)).toBe(
+        'auto',
+      );
+      expect(await seen(open)).toContain('BdsDxe: No bootable option or device was found.\n');
+    },
+  );
+
   test('1006 guests are one area that reaches the limit line, quickly and in one page', async () => {
     const text = page(runs.bigRun);
     const open = await chromium.open(text);

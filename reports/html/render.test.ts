@@ -89,6 +89,18 @@ describe('renderHtml', () => {
     }
   });
 
+  test('what has several lines in the details of an error is text, without what steers a terminal', () => {
+    const text = page(runs.bootFailedRun);
+    expect(
+      text,
+    ).toContain(`<pre tabindex="0">BdsDxe: failed to load Boot0001 &quot;UEFI Non-Block Boot Device&quot; from VenMedia(1428F772): Not Found
+BdsDxe: No bootable option or device was found.
+BdsDxe: Press any key to enter the Boot Manager Menu.
+</pre>`);
+    expect(text).toContain('<dt>guest</dt><dd><code>sevh-a1b2c3-sev-01</code></dd>');
+    expect(text).not.toMatch(/\\u\{?(?:00)?1b|\[2J|\\r/);
+  });
+
   test('the same run gives the same bytes', () => {
     expect(page(runs.redRun)).toBe(page(runs.redRun));
     const run = reduceRun(runs.redRun());

@@ -1,4 +1,5 @@
-import type { JsonValue } from '../../core/errors.ts';
+import type { ErrorDetails, JsonValue } from '../../core/errors.ts';
+import { withoutControls } from '../../core/text.ts';
 import {
   type AttemptRow,
   type CheckRow,
@@ -29,6 +30,18 @@ function value(item: JsonValue | undefined): Html {
   return html`<details class="long"><summary><code>${text.slice(0, LONG_VALUE - 20)}…</code></summary><code>${text}</code></details>`;
 }
 
+/** Values of an error; what has several lines, as the console of a guest, is shown as the text that it is. */
+function renderDetails(details: ErrorDetails): Html {
+  const isText = (item: JsonValue | undefined): item is string => typeof item === 'string' && item.includes('\n');
+  const known = Object.entries(details).filter(([, item]) => item !== undefined);
+  const texts = known.flatMap(([key, item]) => (isText(item) ? [[key, item] as const] : []));
+  const values = known.filter(([, item]) => !isText(item));
+  return html`${
+    values.length > 0 &&
+    html`<dl class="facts small">${values.map(([key, item]) => html`<div><dt>${key}</dt><dd>${value(item)}</dd></div>`)}</dl>`
+  }${texts.map(([key, text]) => html`<p class="text-name">${key}</p><pre tabindex="0">${withoutControls(text)}</pre>`)}`;
+}
+
 /** An error with its code, whose fault it is, and what to do. */
 export function renderError(error: ReportedError): Html {
   const whose = {
@@ -37,10 +50,9 @@ export function renderError(error: ReportedError): Html {
     environment: 'the environment',
     usage: 'the call',
   };
-  const details = Object.entries(error.details ?? {}).filter(([, item]) => item !== undefined);
   return html`<div class="error" role="note"><p class="error-head">${error.code !== undefined && html`<code>${error.code}</code> `}<span class="quiet">lies with ${whose[error.kind]}</span></p><pre class="message">${error.message}</pre>${
     error.hint !== undefined && html`<p class="hint"><strong>What to do:</strong> ${error.hint}</p>`
-  }${details.length > 0 && html`<dl class="facts small">${details.map(([key, item]) => html`<div><dt>${key}</dt><dd>${value(item)}</dd></div>`)}</dl>`}${
+  }${renderDetails(error.details ?? {})}${
     error.stack !== undefined &&
     html`<details class="stack"><summary>Stack</summary><pre tabindex="0">${error.stack}</pre></details>`
   }</div>`;

@@ -74,10 +74,10 @@ td.number{padding-right:.7rem}
 .check.failed .promise{font-weight:650}.check.failed td code,.check.failed .because{color:var(--ink)}
 .check.failed td,.check.failed th{background:color-mix(in srgb,var(--failed) 7%,transparent)}
 .check.failed td.result{box-shadow:inset 3px 0 0 var(--failed);padding-left:.6rem}
-.long[open]>summary code{display:none}.long summary{list-style-position:outside}
+.long[open]>summary code{display:none}.long{padding-left:1rem}.long summary{list-style-position:outside}.facts.small div:has(.long){grid-column:1/-1}
 .error{border:1px solid var(--line);border-left:4px solid var(--failed);border-radius:3px;padding:.7rem .9rem;margin:.4rem 0 1rem;background:var(--page)}
 .error .message{background:none;padding:0;margin:.2rem 0;font-weight:600;font-size:.92em}
-.error-head code{font-weight:700}.hint{margin-top:.3rem}.stack{margin-top:.5rem;font-size:.9rem}
+.text-name{color:var(--quiet);font-size:.78rem;margin-top:.6rem}.error-head code{font-weight:700}.hint{margin-top:.3rem}.stack{margin-top:.5rem;font-size:.9rem}
 .notes{margin:.2rem 0 .8rem}.note{margin:.2rem 0 .2rem 1.6rem;font-size:.92rem}.step-error{margin:.2rem 0 .2rem 1.6rem;color:var(--failed);overflow-wrap:anywhere;font-size:.92rem}
 
 .steps{list-style:none;margin:0;padding:0;font-size:.93rem}.steps .steps{margin-left:1.15rem;border-left:1px solid var(--line);padding-left:.6rem}

@@ -77,6 +77,29 @@ export function brokenRun(): RunEvent[] {
   return script.finish(2);
 }
 
+/** A guest whose firmware finds nothing to boot: its console is the evidence. */
+export function bootFailedRun(): RunEvent[] {
+  const script = writeScript(header, naples);
+  const scene = script.scenario(slotLimit);
+  const console = [
+    '\u001b[2J\u001b[01;01H\u001b[=3hBdsDxe: failed to load Boot0001 "UEFI Non-Block Boot Device" from VenMedia(1428F772): Not Found',
+    '\u001b[1mBdsDxe: No bootable option or device was found.\u001b[0m',
+    'BdsDxe: Press any key to enter the Boot Manager Menu.',
+    '',
+  ].join('\r\n');
+  const error: ReportedError = {
+    kind: 'product',
+    code: 'GUEST_BOOT_FAILED',
+    message:
+      'guest sevh-a1b2c3-sev-01 did not boot. The guest firmware found nothing to boot. Its console says: BdsDxe: No bootable option or device was found',
+    hint: 'Give the guest a kernel and initrd (<kernel>, <initrd>), or a bootable disk.',
+    details: { guest: 'sevh-a1b2c3-sev-01', console },
+  };
+  scene.step('start guest 1', 900, undefined, error);
+  scene.end('failed', { error });
+  return script.finish(1);
+}
+
 /** The host goes away in the first of three scenarios and does not come back. */
 export function goneRun(): RunEvent[] {
   const script = writeScript({ ...header, host: 'qemu+ssh://lab7/system' }, genoa);

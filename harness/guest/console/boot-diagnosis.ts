@@ -1,3 +1,5 @@
+import { withoutControls } from '../../../core/text.ts';
+
 /** What a console says of a boot that went wrong. */
 export interface BootDiagnosis {
   readonly id: string;
@@ -262,10 +264,9 @@ const SILENT: BootDiagnosis = {
   isFinal: false,
 };
 
-/** A line without what moves cursors and sets colours, for terminals and reports of ours. */
+/** A line as terminals and reports of ours can show it. */
 export function printable(line: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is removed
-  return line.replace(/\u001b(?:\[[0-9;?=]*[ -/]*[@-~]|.)|[\u0000-\u001f\u007f-\u009f]/g, '').trim();
+  return withoutControls(line).trim();
 }
 
 /** Whether nothing more will come of a guest that prints this, whatever else it shows. */
