@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import * as runs from '../testing/runs.ts';
 import { reduceRun } from './reduce.ts';
-import type { Run } from './run.ts';
+import type { CheckRow, Run } from './run.ts';
 import { verdictOf } from './verdict.ts';
 
 test.each(Object.entries(runs).filter((entry) => typeof entry[1] === 'function') as [string, typeof runs.greenRun][])(
@@ -62,4 +62,38 @@ test('what a passed check left open stands among what is not shown', () => {
   const check = { id: 'c', outcome: 'passed', title: 'T', leavesOpen: 'whether 3 of 9 are fixed' } as const;
   const open = { ...scenario, attempts: [{ ...attempt, root: { ...attempt.root, checks: [check] } }] };
   expect(verdictOf({ ...run, scenarios: [open] }).notProved).toContain('whether 3 of 9 are fixed — slot-limit');
+});
+
+/** The run of one scenario with those of its checks skipped. */
+function partlyChecked(skipped: (check: CheckRow, place: number) => boolean): Run {
+  let place = 0;
+  const events = runs.oneGreenRun().map((event) => {
+    if (event.type !== 'check' || !skipped(event.check, place++)) return event;
+    const { id, title } = event.check;
+    return { ...event, check: { id, title, outcome: 'skipped', because: 'needs sev: the host has none' } as const };
+  });
+  return reduceRun(events);
+}
+
+test('of a scenario that was checked in part the checks that held are shown, and its promise is not', () => {
+  const run = partlyChecked((_check, place) => place > 1);
+  const [scenario] = run.scenarios;
+  expect(scenario).toMatchObject({ outcome: 'expected' });
+  const { proved, notProved } = verdictOf(run);
+  expect(proved).toEqual([
+    'libvirt and the hardware name the same number of slots — slot-limit',
+    'every promised slot takes a guest, and all of them run — slot-limit',
+  ]);
+  expect(proved.join()).not.toContain(scenario?.title);
+  expect(notProved.slice(-2)).toEqual([
+    `${scenario?.title} — slot-limit, as only 2 of 6 checks could be made`,
+    '“one guest more than promised is refused”, “the refused guest is neither running nor defined”, “after one guest stops, exactly one more starts” and “at the end as many slots are in use as at the start” — slot-limit: needs sev: the host has none',
+  ]);
+});
+
+test('a scenario all of whose checks held is shown by its promise', () => {
+  const run = partlyChecked(() => false);
+  const { proved, notProved } = verdictOf(run);
+  expect(proved).toEqual([`${run.scenarios[0]?.title} — slot-limit, 6 checks`]);
+  expect(notProved).toEqual(run.hostFacts?.notVerified);
 });

@@ -13,6 +13,7 @@ export interface Verdict {
   readonly sentence: string;
   /** One sentence on what the result is worth: real or emulated host, injected faults. */
   readonly worth: string;
+  /** What held, one sentence each: whole promises, and checks of those that were checked in part. */
   readonly proved: readonly string[];
   readonly notProved: readonly string[];
 }
@@ -85,7 +86,7 @@ function brokenSentence(run: Run): string {
   if (counts.all === 0) return 'No scenario ran, so nothing was shown.';
   if (counts.skipped === counts.all) {
     const reasons = [...new Set(run.scenarios.map((scenario) => scenario.reason ?? 'no reason given'))];
-    return `Nothing was executed: ${counts.all === 1 ? 'the scenario was' : `all ${counts.all} scenarios were`} skipped (${list(reasons, 2)}).`;
+    return `Nothing was judged: ${counts.all === 1 ? 'the scenario was' : `all ${counts.all} scenarios were`} skipped (${list(reasons, 2)}).`;
   }
   if (run.leftBehind.length > 0)
     return `Cleanup left ${count(run.leftBehind.length, 'thing')} behind on ${hostLabel(run)}.`;
@@ -132,6 +133,10 @@ function worth(run: Run): string {
 
 /** What passed checks left open, and checks that were not made: one sentence each, or one for many with the same reason. */
 export function uncheckedOf(scenario: ScenarioRow): string[] {
+  return gapsOf(scenario, (rows) => `${rows.length} checks`);
+}
+
+function gapsOf(scenario: ScenarioRow, wordsForMany: (rows: readonly CheckRow[]) => string): string[] {
   const byReason = new Map<string, CheckRow[]>();
   const checks = checksOfScenario(scenario);
   for (const check of checks) {
@@ -141,7 +146,7 @@ export function uncheckedOf(scenario: ScenarioRow): string[] {
   }
   const skipped = [...byReason].flatMap(([because, rows]) =>
     rows.length > 3
-      ? [`${rows.length} checks — ${scenario.id}: ${because}`]
+      ? [`${wordsForMany(rows)} — ${scenario.id}: ${because}`]
       : rows.map((check) => `${check.title} — ${scenario.id}: ${because}`),
   );
   const open = checks.flatMap(({ leavesOpen }) => (leavesOpen === undefined ? [] : [`${leavesOpen} — ${scenario.id}`]));
@@ -171,19 +176,40 @@ function open(scenario: ScenarioRow): string[] {
     case 'flaky':
       return [`${scenario.title} — ${scenario.id} ${scenarioReason(scenario)}`, ...uncheckedOf(scenario)];
     case 'expected':
+      return isWhole(scenario)
+        ? uncheckedOf(scenario)
+        : [
+            `${scenario.title} — ${scenario.id}, as only ${countMade(checksOfScenario(scenario))} could be made`,
+            ...gapsOf(scenario, (rows) =>
+              list(
+                rows.map((check) => `“${check.title}”`),
+                rows.length,
+              ),
+            ),
+          ];
     case 'unexpected':
       return uncheckedOf(scenario);
   }
 }
 
+/** Whether every check of a scenario was made. */
+function isWhole(scenario: ScenarioRow): boolean {
+  return checksOfScenario(scenario).every((check) => check.outcome !== 'skipped');
+}
+
+/** What a scenario that passed shows: its promise, or where a part of it was not checked those of the checks that held. */
+function shown(scenario: ScenarioRow): string[] {
+  const checks = checksOfScenario(scenario);
+  if (scenario.outcome !== 'expected' || checks.length === 0) return [];
+  if (isWhole(scenario)) return [`${scenario.title} — ${scenario.id}, ${countMade(checks)}`];
+  return checks.filter((check) => check.outcome === 'passed').map((check) => `${check.title} — ${scenario.id}`);
+}
+
 /** Says a run in words. */
 export function verdictOf(run: Run): Verdict {
-  const proved = run.scenarios
-    .filter((scenario) => scenario.outcome === 'expected' && checksOfScenario(scenario).length > 0)
-    .map((scenario) => `${scenario.title} — ${scenario.id}, ${countMade(checksOfScenario(scenario))}`);
   const rest = {
     worth: worth(run),
-    proved,
+    proved: run.scenarios.flatMap(shown),
     notProved: [
       ...(run.hostFacts?.notVerified ?? []),
       ...run.scenarios.flatMap(open),

@@ -42,6 +42,15 @@ describe('renderSummary', () => {
     expect(text).toContain('PASSED');
   });
 
+  test('many checks that could not be made for one reason are one line', () => {
+    const events = runs.oneGreenRun().map((event) => {
+      if (event.type !== 'check' || event.check.id === 'limit-agrees') return event;
+      const { id, title } = event.check;
+      return { ...event, check: { id, title, outcome: 'skipped', because: 'needs sev' } as const };
+    });
+    expect(renderSummary(reduceRun(events))).toContain('\n\n  not checked 5 checks — slot-limit: needs sev\n\n');
+  });
+
   test('colour changes no letter', () => {
     const coloured = renderSummary(reduceRun(runs.redRun()), { isColoured: true });
     // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the colours.
