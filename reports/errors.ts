@@ -29,6 +29,8 @@ export const reportErrors = {
 
 export const reportError = errorFactory(reportErrors);
 
+export const FULL_HINT = 'Make room there, or give --report a folder on another disk.';
+
 export const NOT_WRITTEN_HINT =
   'Make room there, or give --report another folder; what the terminal says of the run holds.';
 

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { dir } from 'tmp-promise';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -70,5 +70,31 @@ describe('openLiveReport', () => {
     for (const event of runs.oneGreenRun()) report.push(event);
     expect(() => report.finish()).toThrow(expect.toSatisfy((error) => isSevHarnessError(error, 'REPORT_WRITE_FAILED')));
     expect(report.snapshot()).toMatchObject({ status: 'passed', exitCode: 0 });
+  });
+
+  test('a file that cannot be written at the end is gone, and the others tell the end', () => {
+    const report = openLiveReport(base.path, virtualClock());
+    const [first, ...rest] = runs.oneGreenRun();
+    if (first !== undefined) report.push(first);
+    expect(readdirSync(base.path)).toContain('index.html');
+    mkdirSync(path.join(base.path, `.index.html.${process.pid}.tmp`));
+    for (const event of rest) report.push(event);
+    expect(() => report.finish()).toThrow(expect.toSatisfy((error) => isSevHarnessError(error, 'REPORT_WRITE_FAILED')));
+    expect(readdirSync(base.path)).not.toContain('index.html');
+    expect(readRun(base.path)).toMatchObject({ status: 'passed', exitCode: 0 });
+  });
+
+  test('a write in between that failed is forgotten when the last one holds', async () => {
+    const clock = virtualClock();
+    const report = openLiveReport(base.path, clock);
+    const events = runs.oneGreenRun();
+    const blocked = path.join(base.path, `.run.json.${process.pid}.tmp`);
+    for (const [place, event] of events.entries()) {
+      if (place === 3) mkdirSync(blocked);
+      if (place === 3) await clock.sleep(2000);
+      report.push(event);
+    }
+    rmSync(blocked, { recursive: true });
+    expect(report.finish()).toMatchObject({ status: 'passed' });
   });
 });

@@ -17,7 +17,10 @@ export interface LiveReport {
   push(event: RunEvent): void;
   /** The run as if it came to its end now, with the exit code that it would have. */
   snapshot(): Run;
-  /** Writes all files a last time and closes. `REPORT_WRITE_FAILED` when this or an earlier write failed. */
+  /**
+   * Writes all files a last time and closes. `REPORT_WRITE_FAILED` when that failed, or an event could not be kept; no file then
+   * tells of an earlier time.
+   */
   finish(): Run;
 }
 
@@ -29,21 +32,23 @@ export interface LiveReport {
 export function openLiveReport(folder: string, clock: Clock = systemClock): LiveReport {
   const store = openReportFolder(folder);
   const reducer = createRunReducer();
-  let firstFailure: SevHarnessError | undefined;
+  let lostEvent: SevHarnessError | undefined;
   let nextWriteMs = Number.NEGATIVE_INFINITY;
 
-  const attempt = (write: () => void) => {
+  const failureOf = (write: () => void): SevHarnessError | undefined => {
     try {
       write();
+      return undefined;
     } catch (error) {
-      firstFailure ??= isSevHarnessError(error)
+      return isSevHarnessError(error)
         ? error
         : reportError('REPORT_WRITE_FAILED', `could not write the report: ${errorText(error)}`, { cause: error });
     }
   };
   const rewrite = () => {
     const startMs = clock.nowMs();
-    attempt(() => store.write(renderAll(reducer.snapshot())));
+    // What fails now is made good by a later one, or told by the last.
+    failureOf(() => store.write(renderAll(reducer.snapshot())));
     const endMs = clock.nowMs();
     nextWriteMs = endMs + Math.max(REWRITE_MS, 10 * (endMs - startMs));
   };
@@ -52,14 +57,16 @@ export function openLiveReport(folder: string, clock: Clock = systemClock): Live
     path: store.path,
     push: (event) => {
       reducer.push(event);
-      attempt(() => store.events.append(event));
+      // Nothing may follow a line that is not whole.
+      lostEvent ??= failureOf(() => store.events.append(event));
       if (clock.nowMs() >= nextWriteMs) rewrite();
     },
     snapshot: () => reducer.concluded(),
     finish: () => {
-      rewrite();
+      const failure = failureOf(() => store.writeLast(renderAll(reducer.snapshot())));
       store.close();
-      if (firstFailure !== undefined) throw firstFailure;
+      if (failure !== undefined) throw failure;
+      if (lostEvent !== undefined) throw lostEvent;
       return reducer.snapshot();
     },
   };

@@ -346,9 +346,12 @@ describe('scenario', () => {
     const limited = `trap '' XFSZ; ulimit -f 32; exec "$@"`;
     const words = ['-c', limited, 'sh', process.execPath, main, 'scenario', 'slot-churn', '--report', report];
     const { exitCode, stderr } = await execa('sh', words, { reject: false, env: { NO_COLOR: '1' } });
-    expect(stderr).toMatch(/^PASSED {2}/m);
-    expect(stderr).toMatch(/^error: could not .*EFBIG.* \[REPORT_WRITE_FAILED\]\n {2}hint: Make room/m);
+    expect(stderr).toMatch(
+      /^error: could not .*EFBIG.* \[REPORT_WRITE_FAILED\]\n {2}hint: Make room.*\n\nPASSED, BUT NOT REPORTED {2}/m,
+    );
+    expect(stderr).not.toContain('index.html\n');
     expect(exitCode).toBe(2);
+    expect(existsSync(path.join(report, 'index.html'))).toBe(false);
   });
 
   it('lists scenarios without running any', async () => {

@@ -125,13 +125,13 @@ export async function scenarioVerb(ids: readonly string[], options: ScenarioOpti
   } catch (error) {
     unwritten = error;
     run = report.snapshot();
+    terminal.close();
+    printError(error);
   }
-  terminal.finish(run, report.path);
+  terminal.finish(run, unwritten === undefined ? report.path : undefined);
   if (run.leftBehind.length > 0 && hostName.kind !== 'emulated')
     say(`What is left on the host is removed with: ${reapCommand(hostName, owner.runId)}`);
-  if (unwritten === undefined) return run.exitCode;
-  printError(unwritten);
-  return run.exitCode === EXIT.ok ? EXIT.broken : run.exitCode;
+  return unwritten !== undefined && run.exitCode === EXIT.ok ? EXIT.broken : run.exitCode;
 }
 
 /** Before anything is changed, so that who gave the flag for one scenario sees what the others do with it. */

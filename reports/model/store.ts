@@ -11,8 +11,8 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { errorText, isSevHarnessError } from '../../core/errors.ts';
-import { NOT_WRITTEN_HINT, reportError } from '../errors.ts';
+import { errorText, isSevHarnessError, isSystemError } from '../../core/errors.ts';
+import { FULL_HINT, NOT_WRITTEN_HINT, reportError } from '../errors.ts';
 import { makeFolder } from './folder.ts';
 import { type EventLog, openEventLog, parseEventLines } from './jsonl.ts';
 import { isProcessAlive, startTicksOf } from './process.ts';
@@ -46,6 +46,11 @@ export interface ReportFolder {
   readonly events: EventLog;
   /** Replaces whole files, each in one step: a reader sees the old one or the new one. `REPORT_WRITE_FAILED`. */
   write(files: ReadonlyMap<string, string>): void;
+  /**
+   * The same for the last time: a file that cannot be replaced goes, as what it says of the run is over, and is tried again in
+   * the room that this made. `REPORT_WRITE_FAILED`.
+   */
+  writeLast(files: ReadonlyMap<string, string>): void;
   close(): void;
 }
 
@@ -89,7 +94,11 @@ function occupy(folder: string): void {
   try {
     writeFileSync(file, claim, { flag: 'wx', mode: 0o644 });
   } catch (error) {
-    if (errorCode(error) !== 'EEXIST') throw error;
+    if (errorCode(error) !== 'EEXIST') {
+      // On a full disk the file is made, and stays empty.
+      release(folder);
+      throw error;
+    }
     const [pid, startTicks = ''] = readFileSync(file, 'utf8').trim().split(' ');
     const owner = Number(pid);
     if (owner !== process.pid && isProcessAlive(owner, startTicks)) {
@@ -154,6 +163,36 @@ function replaceFile(folder: string, name: string, content: string): void {
   }
 }
 
+function replaceLast(folder: string, files: ReadonlyMap<string, string>): void {
+  const failuresOf = (tried: Iterable<readonly [string, string]>) =>
+    [...tried].flatMap(([name, content]) => {
+      try {
+        replaceFile(folder, name, content);
+        return [];
+      } catch (error) {
+        return [{ name, content, error }];
+      }
+    });
+  const stale = failuresOf(files);
+  for (const { name } of stale) removeIfThere(join(folder, name));
+  const [missing] = failuresOf(stale.map(({ name, content }) => [name, content] as const));
+  if (missing !== undefined) throw missing.error;
+}
+
+function removeIfThere(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    // Its folder is gone, or nobody may write there any more.
+  }
+}
+
+/** A disk, or the share of it that this user may have, is full. */
+function isOutOfRoom(error: unknown): boolean {
+  if (isSystemError(error, 'ENOSPC') || isSystemError(error, 'EDQUOT')) return true;
+  return error instanceof Error && error.cause !== undefined && isOutOfRoom(error.cause);
+}
+
 /**
  * Makes a folder ready for one run's report, before the run begins.
  *
@@ -162,10 +201,12 @@ function replaceFile(folder: string, name: string, content: string): void {
  */
 export function openReportFolder(folder: string): ReportFolder {
   const path = resolve(folder);
+  let isOccupied = false;
   try {
     makeFolder(join(path, ARTIFACTS));
     assertOwn(path);
     occupy(path);
+    isOccupied = true;
     removeOldArtifacts(path);
     nextNumbers.clear();
     replaceFile(join(path, ARTIFACTS), 'probe', '');
@@ -178,18 +219,20 @@ export function openReportFolder(folder: string): ReportFolder {
       write: (files) => {
         for (const [name, content] of files) replaceFile(path, name, content);
       },
+      writeLast: (files) => replaceLast(path, files),
       close: () => {
         events.close();
         release(path);
       },
     };
   } catch (cause) {
+    if (isOccupied) release(path);
     if (isSevHarnessError(cause, 'REPORT_FOLDER_FOREIGN') || isSevHarnessError(cause, 'REPORT_FOLDER_BUSY'))
       throw cause;
     throw reportError('REPORT_FOLDER_UNWRITABLE', `report folder ${path} cannot be written: ${errorText(cause)}`, {
       cause,
       details: { folder: path },
-      hint: 'Give --report a folder that this user may create or write.',
+      hint: isOutOfRoom(cause) ? FULL_HINT : 'Give --report a folder that this user may create or write.',
     });
   }
 }
@@ -254,6 +297,7 @@ export function attachArtifact(folder: string, artifact: Artifact): EvidenceItem
       throw reportError('REPORT_WRITE_FAILED', `could not keep evidence '${artifact.name}': ${errorText(cause)}`, {
         cause,
         details: { folder, name: artifact.name },
+        ...(isOutOfRoom(cause) ? { hint: FULL_HINT } : {}),
       });
     }
     nextNumbers.set(key, number + 1);

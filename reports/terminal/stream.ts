@@ -18,8 +18,10 @@ export interface TerminalStream {
 
 export interface TerminalReporter {
   push(event: RunEvent): void;
-  /** Ends progress and prints the summary. */
-  finish(run: Run, reportPath?: string): void;
+  /** Ends progress: what is printed from now on stands below it. */
+  close(): void;
+  /** Ends progress and prints the summary, without `reportPath` that of a run whose report could not be written. */
+  finish(run: Run, reportPath: string | undefined): void;
 }
 
 /** Progress on a stream, with a timer that does not keep the process alive. */
@@ -39,17 +41,25 @@ export function openTerminal(
   let offsetMs = 0;
   const timer = setInterval(() => progress.tick(clock.nowMs() - offsetMs), TICK_MS);
   timer.unref();
+  const close = () => {
+    clearInterval(timer);
+    progress.close();
+  };
   return {
     push: (event) => {
       offsetMs = clock.nowMs() - event.atMs;
       progress.push(event);
     },
+    close,
     finish: (run, reportPath) => {
-      clearInterval(timer);
-      progress.close();
+      close();
       const areErrorsTold = run.scenarios.length === 0;
       stream.write(
-        renderSummary(run, { isColoured, areErrorsTold, ...(reportPath === undefined ? {} : { reportPath }) }),
+        renderSummary(run, {
+          isColoured,
+          areErrorsTold,
+          ...(reportPath === undefined ? { isUnwritten: true } : { reportPath }),
+        }),
       );
     },
   };

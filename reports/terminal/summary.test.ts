@@ -48,7 +48,16 @@ describe('renderSummary', () => {
       const { id, title } = event.check;
       return { ...event, check: { id, title, outcome: 'skipped', because: 'needs sev' } as const };
     });
-    expect(renderSummary(reduceRun(events))).toContain('\n\n  not checked 5 checks — slot-limit: needs sev\n\n');
+    expect(renderSummary(reduceRun(events))).toContain('\n  not checked 5 checks — slot-limit: needs sev\n\n');
+  });
+
+  test('a run whose report could not be written names no report, and is no plain pass', () => {
+    const green = renderSummary(reduceRun(runs.oneGreenRun()), { isUnwritten: true, isColoured: true });
+    expect(green).toContain('\u001b[33mPASSED, BUT NOT REPORTED\u001b[39m');
+    expect(green).not.toContain('index.html');
+    const red = renderSummary(reduceRun(runs.redRun()), { isUnwritten: true });
+    expect(red).toMatch(/^FAILED {2}/m);
+    expect(red.trimEnd().split('\n').at(-1)).toBe('report     could not be written, as said above');
   });
 
   test('colour changes no letter', () => {

@@ -17,6 +17,8 @@ export interface SummaryOptions {
   readonly isColoured?: boolean;
   /** The report folder, as the user would type it. */
   readonly reportPath?: string;
+  /** The report could not be written, and why stands just above: also a run that passed does not end with 0. */
+  readonly isUnwritten?: boolean;
   /** Errors outside of scenarios stand just above, where progress printed them. */
   readonly areErrorsTold?: boolean;
 }
@@ -135,7 +137,9 @@ export function renderSummary(stored: Run, options: SummaryOptions = {}): string
   const run = mapStrings(stored, showable);
   const paint = createPaint(options.isColoured === true);
   const verdict = verdictOf(run);
-  const colour = toneColour(verdict.tone, paint);
+  const isLost = options.isUnwritten === true && run.exitCode === 0;
+  const colour = toneColour(isLost ? 'broken' : verdict.tone, paint);
+  const word = `${verdict.word.toUpperCase()}${isLost ? ', BUT NOT REPORTED' : ''}`;
   const { scenarios, checks } = countRun(run);
   const bad = worstFirst(run.scenarios).filter((row) => !['expected', 'skipped'].includes(row.outcome));
   const skipped = run.scenarios.filter((row) => row.outcome === 'skipped');
@@ -157,7 +161,7 @@ export function renderSummary(stored: Run, options: SummaryOptions = {}): string
       ? ['', ...run.leftBehind.map((what) => `  ${paint.red('left behind')} ${showableLine(what)}`)]
       : []),
     '',
-    `${paint.bold(colour(verdict.word.toUpperCase()))}  ${showableLine(verdict.sentence)}`,
+    `${paint.bold(colour(word))}  ${showableLine(verdict.sentence)}`,
     showableLine(verdict.worth),
     '',
     `${paint.dim('scenarios')}  ${tally([
@@ -173,6 +177,7 @@ export function renderSummary(stored: Run, options: SummaryOptions = {}): string
       [checks.skipped, 'skipped'],
     ])}`,
     `${paint.dim('time     ')}  ${formatDuration(run.durationMs)}`,
+    ...(options.isUnwritten === true ? [`${paint.dim('report   ')}  could not be written, as said above`] : []),
     ...(options.reportPath === undefined
       ? []
       : [`${paint.dim('report   ')}  ${join(options.reportPath, 'index.html')}`]),
