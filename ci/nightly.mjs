@@ -24,5 +24,6 @@ let compared = 0;
 if (argv.baseline !== undefined) {
   compared = (await $`node ${main} report diff ${argv.baseline} ${report}/run.json`).exitCode ?? 2;
   if (compared === 1) console.error(chalk.red('Something that held in the baseline does not hold now.'));
+  if (compared === 2) console.error(chalk.yellow('Not all of the baseline could be judged again.'));
 }
 process.exit((run.exitCode ?? 2) || (reaped.exitCode ?? 2) || compared);

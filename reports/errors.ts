@@ -1,4 +1,4 @@
-import { type ErrorCatalogue, errorFactory } from '../core/errors.ts';
+import { type ErrorCatalogue, errorFactory, isSystemError } from '../core/errors.ts';
 
 /** What can go wrong with reports themselves: folders that cannot be written, files that cannot be read back. */
 export const reportErrors = {
@@ -29,7 +29,18 @@ export const reportErrors = {
 
 export const reportError = errorFactory(reportErrors);
 
-export const FULL_HINT = 'Make room there, or give --report a folder on another disk.';
+/** A disk, or the share of it that this user may have, is full. */
+export function isOutOfRoom(error: unknown): boolean {
+  if (isSystemError(error, 'ENOSPC') || isSystemError(error, 'EDQUOT')) return true;
+  return error instanceof Error && error.cause !== undefined && isOutOfRoom(error.cause);
+}
+
+/** What to do about a folder that cannot be written, which `option` named. */
+export function unwritableHint(option: '--report' | '--out', cause: unknown): string {
+  return isOutOfRoom(cause)
+    ? `Make room there, or give ${option} a folder on another disk.`
+    : `Give ${option} a folder that this user may create or write.`;
+}
 
 export const NOT_WRITTEN_HINT =
   'Make room there, or give --report another folder; what the terminal says of the run holds.';

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { execa } from 'execa';
 import { dir } from 'tmp-promise';
@@ -66,4 +66,20 @@ describe('a report on a disk without room', () => {
       ).toBeGreaterThan(0);
     }),
   );
+
+  test('that is full for a while: the events are readable up to there, and the report tells the end', () =>
+    onDisk(256, () => {
+      const report = openLiveReport(base.path, virtualClock());
+      const [events, filler] = [runs.oneGreenRun(), path.join(base.path, 'others')];
+      for (const [place, event] of events.entries()) {
+        // So that a line of the stream has room for its beginning only.
+        if (place === 3) expect(caught(() => writeFileSync(filler, Buffer.alloc(256 * 1024)))).toBeInstanceOf(Error);
+        if (place === events.length - 3) rmSync(filler);
+        report.push(event);
+      }
+      expect(caught(() => report.finish())).toMatchObject({ code: 'REPORT_WRITE_FAILED' });
+      const kept = parseEventLines(readFileSync(path.join(base.path, 'run.jsonl'), 'utf8'), 'run.jsonl');
+      expect(kept.events.length).toBeLessThan(events.length);
+      expect(readRun(base.path)).toMatchObject({ status: 'passed' });
+    }));
 });

@@ -34,7 +34,8 @@ const faultOption = () =>
     .default([], 'none');
 
 const REPORT_EXIT_CODES = `
-Exit codes: 0 rendered, or nothing that held before is broken now, 1 something is, 2 the output cannot be written, 3 usage or no run.`;
+Exit codes: 0 rendered, or nothing that held before is broken now, 1 something is, 2 the later run could not judge something, or the
+output cannot be written, 3 usage or no run.`;
 
 /** Verbs are loaded when they run: `--help` and usage errors need none of them. */
 function buildProgram(finish: (code: number) => void): Command {

@@ -2,7 +2,7 @@ import { statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { errorText } from '../../core/errors.ts';
 import { diffRuns, formatDiff } from '../../reports/diff/index.ts';
-import { reportError } from '../../reports/errors.ts';
+import { reportError, unwritableHint } from '../../reports/errors.ts';
 import { renderAll, renderers } from '../../reports/index.ts';
 import { makeFolder } from '../../reports/model/folder.ts';
 import { readRun } from '../../reports/read.ts';
@@ -44,14 +44,18 @@ function writeReports(folder: string, files: ReadonlyMap<string, string>): strin
     throw reportError('REPORT_FOLDER_UNWRITABLE', `reports cannot be written to ${folder}: ${errorText(error)}`, {
       cause: error,
       details: { folder },
-      hint: 'Give --out a folder that this user may create or write.',
+      hint: unwritableHint('--out', error),
     });
   }
 }
 
-/** Compares a run with a baseline. Exit code 1 when something that held before does not hold now. */
+/**
+ * Compares a run with a baseline. Exit code 1 when a promise is broken that was not broken before; otherwise 2 when the harness,
+ * the host or an interrupt kept the candidate from judging.
+ */
 export function diffVerb(baseline: string, candidate: string, options: { readonly json?: boolean }): number {
   const diff = diffRuns(readRun(baseline), readRun(candidate));
   process.stdout.write(options.json ? `${JSON.stringify(diff)}\n` : formatDiff(diff));
-  return diff.newFailures.length > 0 ? EXIT.product : EXIT.ok;
+  if (diff.newFailures.length > 0) return EXIT.product;
+  return diff.wasStopped || diff.notJudged.length + diff.neverJudged.length > 0 ? EXIT.broken : EXIT.ok;
 }

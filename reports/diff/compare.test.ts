@@ -36,7 +36,16 @@ describe('diffRuns', () => {
   test('a run compared with itself has nothing to tell', () => {
     for (const run of [green(), red(), reduceRun(runs.brokenRun())]) {
       const diff = diffRuns(run, run);
-      for (const list of ['newFailures', 'fixed', 'nowFlaky', 'lost', 'gained', 'facts', 'durations'] as const) {
+      for (const list of [
+        'newFailures',
+        'notJudged',
+        'fixed',
+        'nowFlaky',
+        'lost',
+        'gained',
+        'facts',
+        'durations',
+      ] as const) {
         expect(diff[list], list).toEqual([]);
       }
     }
@@ -47,8 +56,14 @@ describe('diffRuns', () => {
       [green(), red()],
       [red(), green()],
       [green(), reduceRun(runs.skippedRun())],
+      [green(), reduceRun(runs.brokenRun())],
+      [reduceRun(runs.interruptedRun()), reduceRun(runs.goneRun())],
     ] as const) {
-      const { newFailures, stillFailing, fixed, nowFlaky, lost, gained, unchanged } = diffRuns(before, after);
+      const { newFailures, notJudged, neverJudged, stillFailing, fixed, nowFlaky, lost, gained, unchanged } = diffRuns(
+        before,
+        after,
+      );
+      const lists = [newFailures, notJudged, neverJudged, stillFailing, fixed, nowFlaky, lost, gained];
       const keys = new Set(
         [before, after].flatMap((run) =>
           run.scenarios.flatMap((scenario) => [
@@ -60,9 +75,7 @@ describe('diffRuns', () => {
           ]),
         ),
       );
-      expect(
-        [newFailures, stillFailing, fixed, nowFlaky, lost, gained].reduce((sum, list) => sum + list.length, unchanged),
-      ).toBe(keys.size);
+      expect(lists.reduce((sum, list) => sum + list.length, unchanged)).toBe(keys.size);
     }
   });
 
@@ -92,10 +105,41 @@ describe('diffRuns', () => {
     expect(before).toEqual(red());
   });
 
-  test('a scenario that breaks without a failed check is told as a whole', () => {
-    const diff = diffRuns(reduceRun(runs.oneGreenRun()), reduceRun(runs.brokenRun()));
-    expect(diff.newFailures).toMatchObject([{ scenario: 'slot-limit', before: 'passed', after: 'broken' }]);
-    expect(diff.lost.length).toBeGreaterThan(0);
+  test.each([
+    ['broken by its host', runs.brokenRun, 'broken'],
+    ['interrupted', runs.interruptedRun, 'broken'],
+    ['that never reached its host', runs.unreachableRun, 'absent'],
+    ['that was killed', runs.killedRun, 'broken'],
+  ])('what a run %s could not judge is no failure, and not merely lost', (_name, make, state) => {
+    const diff = diffRuns(green(), reduceRun(make()));
+    expect(diff.newFailures).toEqual([]);
+    const last = make === runs.interruptedRun ? 'slot-churn' : 'slot-limit';
+    const scenario = diff.notJudged.find((item) => item.scenario === last && item.check === undefined);
+    expect(scenario).toMatchObject({ before: 'passed', after: state });
+    // With its checks, whether they were skipped or never met.
+    expect(ids(diff.notJudged).filter((id) => id.startsWith(`${last}/`)).length).toBeGreaterThan(2);
+    expect(ids(diff.lost).filter((id) => id.startsWith(last))).toEqual([]);
+  });
+
+  test('a failure beside what could not be judged is a new failure', () => {
+    const broken = reduceRun(runs.goneRun());
+    const failed = { ...broken, scenarios: [...red().scenarios.slice(1), ...broken.scenarios.slice(1)] };
+    const diff = diffRuns(green(), failed);
+    expect(ids(diff.newFailures)).toEqual(['slot-limit/stop-frees-one-slot', 'slot-limit/nothing-lost']);
+    expect(ids(diff.notJudged)).toContain('slot-churn/');
+  });
+
+  test('a failure that nobody could judge before is new, and what holds by now was not fixed', () => {
+    const broken = reduceRun(runs.brokenRun());
+    expect(ids(diffRuns(broken, red()).newFailures)).toContain('slot-limit/nothing-lost');
+    const diff = diffRuns(broken, reduceRun(runs.oneGreenRun()));
+    expect([diff.fixed, ids(diff.gained)[0]]).toEqual([[], 'slot-limit/']);
+  });
+
+  test('what neither run could judge is told apart', () => {
+    const broken = reduceRun(runs.brokenRun());
+    const diff = diffRuns(broken, broken);
+    expect([ids(diff.neverJudged), diff.stillFailing]).toEqual([['slot-limit/'], []]);
   });
 
   test('a pass on retry is told, and is no failure', () => {
@@ -154,6 +198,9 @@ test.each([
   ['better', red(), green()],
   ['less shown', green(), reduceRun(runs.oneGreenRun())],
   ['same', red(), red()],
+  ['not judged', green(), reduceRun(runs.interruptedRun())],
+  ['broken in either run', reduceRun(runs.brokenRun()), reduceRun(runs.brokenRun())],
+  ['never reached its host', reduceRun(runs.unreachableRun()), reduceRun(runs.unreachableRun())],
   [
     'another value',
     withCheck(green(), 'nothing-lost', { expected: [], actual: { of: 1 } }),

@@ -53,14 +53,20 @@ interface RunName {
 export interface RunDiff {
   readonly before: RunName;
   readonly after: RunName;
+  /** The later run was interrupted, or met an error outside of scenarios: what it lacks it may not have come to. */
+  readonly wasStopped: boolean;
   readonly newFailures: readonly DiffItem[];
+  /** Judged before, and now kept from a verdict by the harness, the host or an interrupt: no promise is broken by that. */
+  readonly notJudged: readonly DiffItem[];
+  /** The same, and not judged before either. */
+  readonly neverJudged: readonly DiffItem[];
   readonly stillFailing: readonly DiffItem[];
   readonly fixed: readonly DiffItem[];
   /** Passed before, and passed now only on a retry. */
   readonly nowFlaky: readonly DiffItem[];
-  /** Judged before, and skipped or gone now: nothing says any more that it holds. */
+  /** Judged before, and skipped or left out now: nothing says any more that it holds. */
   readonly lost: readonly DiffItem[];
-  /** Judged now, and skipped or unknown before; failures are among `newFailures`. */
+  /** Judged now, and not judged or unknown before; failures are among `newFailures`. */
   readonly gained: readonly DiffItem[];
   readonly unchanged: number;
   /** Among the unchanged; not those whose value is the expected one, as a measurement is of its own run. */
@@ -116,20 +122,26 @@ function knownOf(run: Run): Map<string, Known> {
   return known;
 }
 
-function isBad(state: DiffState): boolean {
-  return state === 'failed' || state === 'broken';
-}
-
 function isUnjudged(state: DiffState): boolean {
-  return state === 'skipped' || state === 'absent';
+  return state === 'broken' || state === 'skipped' || state === 'absent';
 }
 
-type Change = 'newFailures' | 'stillFailing' | 'fixed' | 'nowFlaky' | 'lost' | 'gained' | 'unchanged';
+type Change =
+  | 'newFailures'
+  | 'notJudged'
+  | 'neverJudged'
+  | 'stillFailing'
+  | 'fixed'
+  | 'nowFlaky'
+  | 'lost'
+  | 'gained'
+  | 'unchanged';
 
 function changeOf(before: DiffState, after: DiffState): Change {
-  if (isBad(after)) return isBad(before) ? 'stillFailing' : 'newFailures';
+  if (after === 'failed') return before === 'failed' ? 'stillFailing' : 'newFailures';
+  if (after === 'broken') return isUnjudged(before) ? 'neverJudged' : 'notJudged';
   if (isUnjudged(after)) return isUnjudged(before) ? 'unchanged' : 'lost';
-  if (isBad(before)) return 'fixed';
+  if (before === 'failed') return 'fixed';
   if (isUnjudged(before)) return 'gained';
   return after === 'flaky' && before !== 'flaky' ? 'nowFlaky' : 'unchanged';
 }
@@ -206,8 +218,11 @@ function changedDurations(before: Run, after: Run): DurationChange[] {
 /** Compares a run with an earlier one, check by check. */
 export function diffRuns(before: Run, after: Run): RunDiff {
   const [old, now] = [knownOf(before), knownOf(after)];
+  const wasStopped = after.status === 'interrupted' || after.errors.length > 0;
   const lists: Record<Change, DiffItem[]> = {
     newFailures: [],
+    notJudged: [],
+    neverJudged: [],
     stillFailing: [],
     fixed: [],
     nowFlaky: [],
@@ -220,12 +235,16 @@ export function diffRuns(before: Run, after: Run): RunDiff {
     if (known === undefined) continue;
     const states = { before: old.get(key)?.state ?? 'absent', after: now.get(key)?.state ?? 'absent' } as const;
     const { state: _, ...item } = known;
-    lists[changeOf(states.before, states.after)].push({ ...item, ...states });
+    const change = changeOf(states.before, states.after);
+    const scenario = now.get(item.scenario)?.state;
+    const wasKeptFrom = scenario === 'broken' || (scenario === undefined && wasStopped);
+    lists[change === 'lost' && wasKeptFrom ? 'notJudged' : change].push({ ...item, ...states });
   }
   const nameOf = ({ runId, startedAt, host, status }: Run): RunName => ({ runId, startedAt, host, status });
   return {
     before: nameOf(before),
     after: nameOf(after),
+    wasStopped,
     ...lists,
     unchanged: lists.unchanged.length,
     values: changedValues(before, after),

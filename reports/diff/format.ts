@@ -13,6 +13,10 @@ function part(title: string, lines: readonly string[], items = lines.length): st
 
 function sentence(diff: RunDiff): string {
   if (diff.newFailures.length > 0) return `WORSE: ${count(diff.newFailures.length, 'new failure')}.`;
+  const unjudged = diff.notJudged.length + diff.neverJudged.length;
+  if (unjudged > 0)
+    return `NOT JUDGED: no new failure, but the later run could not judge ${count(unjudged, 'result')}.`;
+  if (diff.wasStopped) return 'NOT JUDGED: no new failure, but the later run did not come to its end.';
   if (diff.lost.length > 0)
     return `LESS SHOWN: no new failure, but the later run lacks ${count(diff.lost.length, 'result')} of the earlier one.`;
   if (diff.fixed.length > 0) return `BETTER: ${count(diff.fixed.length, 'failure')} fixed, none new.`;
@@ -28,6 +32,8 @@ export function formatDiff(diff: RunDiff): string {
     `before  ${showableLine(name(diff.before))}`,
     `after   ${showableLine(name(diff.after))}`,
     ...part('New failures', diff.newFailures.map(itemLine)),
+    ...part('Not judged any more', diff.notJudged.map(itemLine)),
+    ...part('Not judged in either run', diff.neverJudged.map(itemLine)),
     ...part('No longer shown', diff.lost.map(itemLine)),
     ...part('Flaky now', diff.nowFlaky.map(itemLine)),
     ...part('Still failing', diff.stillFailing.map(itemLine)),

@@ -11,8 +11,8 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { errorText, isSevHarnessError, isSystemError } from '../../core/errors.ts';
-import { FULL_HINT, NOT_WRITTEN_HINT, reportError } from '../errors.ts';
+import { errorText, isSevHarnessError } from '../../core/errors.ts';
+import { isOutOfRoom, NOT_WRITTEN_HINT, reportError, unwritableHint } from '../errors.ts';
 import { makeFolder } from './folder.ts';
 import { type EventLog, openEventLog, parseEventLines } from './jsonl.ts';
 import { isProcessAlive, startTicksOf } from './process.ts';
@@ -187,12 +187,6 @@ function removeIfThere(path: string): void {
   }
 }
 
-/** A disk, or the share of it that this user may have, is full. */
-function isOutOfRoom(error: unknown): boolean {
-  if (isSystemError(error, 'ENOSPC') || isSystemError(error, 'EDQUOT')) return true;
-  return error instanceof Error && error.cause !== undefined && isOutOfRoom(error.cause);
-}
-
 /**
  * Makes a folder ready for one run's report, before the run begins.
  *
@@ -232,7 +226,7 @@ export function openReportFolder(folder: string): ReportFolder {
     throw reportError('REPORT_FOLDER_UNWRITABLE', `report folder ${path} cannot be written: ${errorText(cause)}`, {
       cause,
       details: { folder: path },
-      hint: isOutOfRoom(cause) ? FULL_HINT : 'Give --report a folder that this user may create or write.',
+      hint: unwritableHint('--report', cause),
     });
   }
 }
@@ -297,7 +291,7 @@ export function attachArtifact(folder: string, artifact: Artifact): EvidenceItem
       throw reportError('REPORT_WRITE_FAILED', `could not keep evidence '${artifact.name}': ${errorText(cause)}`, {
         cause,
         details: { folder, name: artifact.name },
-        ...(isOutOfRoom(cause) ? { hint: FULL_HINT } : {}),
+        ...(isOutOfRoom(cause) ? { hint: NOT_WRITTEN_HINT } : {}),
       });
     }
     nextNumbers.set(key, number + 1);
