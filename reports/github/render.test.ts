@@ -55,7 +55,7 @@ describe('renderGithubAnnotations', () => {
       "
     `);
     expect(annotations(runs.skippedRun)).toMatchInlineSnapshot(`
-      "::error title=Not judged::Nothing was judged: all 2 scenarios were skipped (needs sev: domcapabilities say <sev supported="no"/>).
+      "::error title=Not judged::All 2 scenarios were skipped, so nothing was shown: needs sev: domcapabilities say <sev supported="no"/>.
       "
     `);
     expect(annotations(runs.greenRun)).toBe('');

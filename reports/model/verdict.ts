@@ -86,7 +86,7 @@ function brokenSentence(run: Run): string {
   if (counts.all === 0) return 'No scenario ran, so nothing was shown.';
   if (counts.skipped === counts.all) {
     const reasons = [...new Set(run.scenarios.map((scenario) => scenario.reason ?? 'no reason given'))];
-    return `Nothing was judged: ${counts.all === 1 ? 'the scenario was' : `all ${counts.all} scenarios were`} skipped (${list(reasons, 2)}).`;
+    return `${counts.all === 1 ? 'The scenario was' : `All ${counts.all} scenarios were`} skipped, so nothing was shown: ${list(reasons, 2)}.`;
   }
   if (run.leftBehind.length > 0)
     return `Cleanup left ${count(run.leftBehind.length, 'thing')} behind on ${hostLabel(run)}.`;
