@@ -60,6 +60,9 @@ describe('renderHtml', () => {
     const row = (text: string) => /href="#slot-limit"[\s\S]*?<td>([^<]*)<\/td>/.exec(text)?.[1];
     const all = Number(row(page(runs.greenRun)));
     expect(row(renderHtml(reduceRun(events)))).toBe(`${all - 1} of ${all}`);
+    const head = (text: string) => /id="slot-limit"[\s\S]*?<\/summary>/.exec(text)?.[0];
+    expect(head(renderHtml(reduceRun(events)))).toContain(`${all - 1} of ${all} checks · `);
+    expect(head(page(runs.greenRun))).not.toContain('checks · ');
   });
 
   test('nothing that comes in becomes an element, an attribute or a link to elsewhere', () => {

@@ -8,8 +8,8 @@ import {
   type ScenarioRow,
   type StepRow,
 } from '../model/run.ts';
-import { byTime, checksOf, evidenceOf, notesOf, stepsOf } from '../model/select.ts';
-import { count, formatDuration, formatValue } from '../model/text.ts';
+import { byTime, checksOf, checksOfScenario, evidenceOf, notesOf, stepsOf } from '../model/select.ts';
+import { count, countMade, formatDuration, formatValue } from '../model/text.ts';
 import { scenarioReason } from '../model/verdict.ts';
 import { renderEvidence, renderMemories, renderTimelines } from './evidence.ts';
 import { mark, outcomeMark, outcomeTone } from './marks.ts';
@@ -147,6 +147,9 @@ export function renderScenario(scenario: ScenarioRow, isOpen: boolean): Html {
   const earlier = scenario.attempts.slice(0, -1);
   const reason = scenarioReason(scenario);
   const isSaidBelow = last?.error?.message === reason;
+  const checks = checksOfScenario(scenario);
+  // Passed alone would say that its promise holds.
+  const part = checks.some((check) => check.outcome === 'skipped') ? `${countMade(checks)} · ` : '';
   const durationMs = scenario.attempts.reduce((sum, attempt) => sum + attempt.durationMs, 0);
   const meta = [
     scenario.file,
@@ -154,7 +157,7 @@ export function renderScenario(scenario: ScenarioRow, isOpen: boolean): Html {
     scenario.needs.length > 0 ? `needs ${scenario.needs.join(', ')}` : '',
     scenario.attempts.length > 1 ? count(scenario.attempts.length, 'attempt') : '',
   ].filter((part) => part !== '');
-  return html`<article class="scenario ${outcomeTone(scenario)}" id="${id}" data-outcome="${scenario.outcome}" aria-labelledby="${id}-name"><details${isOpen && trusted(' open')}><summary><span class="scenario-head">${outcomeMark(scenario)}<h3 id="${id}-name"><span class="scenario-id">${scenario.id}</span> <span class="scenario-title">${scenario.title}</span></h3><span class="number">${formatDuration(durationMs)}</span></span></summary><div class="scenario-body">${
+  return html`<article class="scenario ${outcomeTone(scenario)}" id="${id}" data-outcome="${scenario.outcome}" aria-labelledby="${id}-name"><details${isOpen && trusted(' open')}><summary><span class="scenario-head">${outcomeMark(scenario)}<h3 id="${id}-name"><span class="scenario-id">${scenario.id}</span> <span class="scenario-title">${scenario.title}</span></h3><span class="number">${part}${formatDuration(durationMs)}</span></span></summary><div class="scenario-body">${
     reason !== '' && !isSaidBelow && html`<p class="reason">${reason}</p>`
   }${last !== undefined && renderAttempt(last, id)}${earlier.map(
     (attempt, index) =>
