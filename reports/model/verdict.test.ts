@@ -41,6 +41,12 @@ test('of several failed scenarios the names are said, and no more of them than o
   );
 });
 
+test('a reason that ends in a full stop ends the sentence too', () => {
+  const run = reduceRun(runs.skippedRun());
+  const scenarios = run.scenarios.map((scenario) => ({ ...scenario, reason: 'the host has no KSM.' }));
+  expect(verdictOf({ ...run, scenarios }).sentence).toMatch(/nothing was shown: the host has no KSM\.$/);
+});
+
 test('scenarios that were skipped for one reason are one sentence when they are many', () => {
   const run = reduceRun(runs.skippedRun());
   const skipped = (count: number) => ({

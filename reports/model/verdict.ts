@@ -58,6 +58,11 @@ function statusWords(status: ScenarioRow['status']): string {
   return status === 'interrupted' ? 'interrupted before it ended' : 'failed without saying why';
 }
 
+/** Reasons come with a full stop and without. */
+function ended(text: string): string {
+  return `${text.replace(/\.$/, '')}.`;
+}
+
 function failureSentence(run: Run): string {
   const failed = run.scenarios.filter((scenario) => scenario.outcome === 'unexpected');
   const [first] = failed;
@@ -65,7 +70,7 @@ function failureSentence(run: Run): string {
     const error = run.errors.find((each) => each.kind === 'product');
     return `${hostLabel(run)} failed outside any scenario: ${error?.message ?? 'no error was recorded'}`;
   }
-  if (failed.length === 1) return `On ${hostLabel(run)}, ${first.id} did not hold: ${scenarioReason(first)}.`;
+  if (failed.length === 1) return `On ${hostLabel(run)}, ${first.id} did not hold: ${ended(scenarioReason(first))}`;
   const names = failed.map(({ id }) => id);
   return `On ${hostLabel(run)}, ${failed.length} of ${run.scenarios.length} scenarios did not hold: ${list(names, MOST_NAMES)}.`;
 }
@@ -86,7 +91,7 @@ function brokenSentence(run: Run): string {
   if (counts.all === 0) return 'No scenario ran, so nothing was shown.';
   if (counts.skipped === counts.all) {
     const reasons = [...new Set(run.scenarios.map((scenario) => scenario.reason ?? 'no reason given'))];
-    return `${counts.all === 1 ? 'The scenario was' : `All ${counts.all} scenarios were`} skipped, so nothing was shown: ${list(reasons, 2)}.`;
+    return `${counts.all === 1 ? 'The scenario was' : `All ${counts.all} scenarios were`} skipped, so nothing was shown: ${ended(list(reasons, 2))}`;
   }
   if (run.leftBehind.length > 0)
     return `Cleanup left ${count(run.leftBehind.length, 'thing')} behind on ${hostLabel(run)}.`;
