@@ -78,11 +78,14 @@ scenario(
     const canaryHex = randomBytesHex(CANARY_BYTES);
     const token = Buffer.from(canaryHex, 'hex');
     const memoryMiB = MEMORY_MIB[host.kind];
-    let notedAtMs = nowMs();
-    const onProgress = ({ scannedBytes, ofBytes }: { scannedBytes: number; ofBytes: number }) => {
-      if (nowMs() - notedAtMs < PROGRESS_EVERY_MS) return;
-      notedAtMs = nowMs();
-      note(`${Math.round((scannedBytes / ofBytes) * 100)} % of ${ofBytes / 2 ** 20} MiB scanned`);
+    const scanWhole = (guest: LiveGuest) => {
+      let notedAtMs = nowMs();
+      const onProgress = ({ scannedBytes, ofBytes }: { scannedBytes: number; ofBytes: number }) => {
+        if (nowMs() - notedAtMs < PROGRESS_EVERY_MS) return;
+        notedAtMs = nowMs();
+        note(`${Math.round((scannedBytes / ofBytes) * 100)} % of ${ofBytes / 2 ** 20} MiB scanned`);
+      };
+      return scanGuest(host, guest, { token, signal, onProgress });
     };
 
     /** Boots a guest, reads it, and ends it: the next one has the same memory to itself. */
@@ -101,9 +104,8 @@ scenario(
       await guest.stop();
       return { name: role, places, survey, rest };
     };
-    const whole = (guest: LiveGuest) => scanGuest(host, guest, { token, signal, onProgress });
 
-    const plain = await step('read a guest without encryption', () => read('plain', 'plain', whole));
+    const plain = await step('read a guest without encryption', () => read('plain', 'plain', scanWhole));
     const all = plain.survey.reached.map(({ route }) => route.title);
     check('plain-guest-shows', { expected: all, actual: routesWith(plain.survey, 'privateHits') });
     evidence.attach('ways of reading.txt', routesText(plain.survey));
@@ -112,7 +114,7 @@ scenario(
       check('routes-agree', { expected: [], actual: disagreements(plain) });
       for (const id of ENCRYPTED_HALF) skipCheck(id, `needs sev: ${capabilitiesOf(facts).sev.because}`);
     } else {
-      const one = await step('read an SEV guest', () => read('sev', 'one', whole));
+      const one = await step('read an SEV guest', () => read('sev', 'one', scanWhole));
       const two = await step('read another SEV guest', () => read('sev', 'two', async () => {}));
       check('routes-agree', { expected: [], actual: [plain, one, two].flatMap(disagreements) });
       const { because } = one.places;
@@ -139,7 +141,7 @@ scenario(
 
     await step('read a guest that has not run', async () => {
       const next = await launcher.launchOrFail('plain', 'next', { memoryMiB, isPaused: true });
-      const { token: found } = await whole(next);
+      const { token: found } = await scanWhole(next);
       check('nothing-left-over', { expected: 0, actual: found?.hits ?? 0 });
       await next.stop();
     });

@@ -52,6 +52,13 @@ test.each([
   expect(of(3, 11)).not.toContain('nearly all');
 });
 
+test('draws one guest alone at the scale of two', () => {
+  const scaleOf = (guests: MemoryPicture['guests']) =>
+    /viewBox="0 0 (\d+) /.exec(renderMemoryPicture({ ...picture, guests }, 'm').markup)?.[1];
+  expect(scaleOf(picture.guests)).toBe('1000');
+  expect(scaleOf(picture.guests.slice(0, 1))).toBe('1000');
+});
+
 test('has no script, no style attribute and no reference to anything outside of it', () => {
   const { markup } = renderMemoryPicture(picture, 'm');
   expect(markup).not.toMatch(/<script|style=|href=|url\(|NaN|undefined/);

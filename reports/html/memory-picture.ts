@@ -8,6 +8,8 @@ const PAGE_BYTES = 4096;
 const BYTE_VALUES = 256;
 const COLUMN_WIDTH = 480;
 const COLUMN_GAP = 40;
+/** One guest alone is drawn at the scale of two side by side, so that pictures of two runs can be compared. */
+const LEAST_COLUMNS = 2;
 const PLOT_WIDTH = 448;
 const PLOT_HEIGHT = 120;
 const MAP_COLUMNS = 64;
@@ -122,7 +124,7 @@ function oneColour({ tileBits }: Guest): string | undefined {
 export function renderMemoryPicture(picture: MemoryPicture, id: string): Html {
   const { guests, sampledOf } = picture;
   const height = 170 + Math.max(CELL, ...guests.map(({ tileBits }) => mapHeight(tileBits))) + 4;
-  const width = guests.length * (COLUMN_WIDTH + COLUMN_GAP) - COLUMN_GAP;
+  const width = Math.max(LEAST_COLUMNS, guests.length) * (COLUMN_WIDTH + COLUMN_GAP) - COLUMN_GAP;
   const words = guests
     .map(({ name, histogram }) => `${name}: ${entropy(histogram).toFixed(2)} bits per byte`)
     .join('. ');
@@ -131,5 +133,5 @@ export function renderMemoryPicture(picture: MemoryPicture, id: string): Html {
     const names = guests.filter((guest) => oneColour(guest) === reason).map(({ name }) => name);
     return html`<p>${list(names)}: ${reason}</p>`;
   });
-  return html`<figure class="timeline"><figcaption>Memory as the host reads it</figcaption><div class="scroll" tabindex="0" role="region" aria-label="Memory as the host reads it"><svg viewBox="0 0 ${Math.max(1, width)} ${px(height)}" role="img" aria-labelledby="${id}-name ${id}-words"><title id="${id}-name">Memory as the host reads it</title><desc id="${id}-words">${words}. The table below has the same facts.</desc>${guests.map((guest, index) => drawGuest(guest, index * (COLUMN_WIDTH + COLUMN_GAP)))}</svg></div><p class="quiet">Above: how often each byte value occurs in pages that are not all zeros, from one byte in ${sampledOf}; heights are square roots. Below: each part of the memory from low to high addresses, row by row; the darker, the more bits per byte (8 is random, as ciphertext is; empty is zeros).</p>${notes}${table(picture)}</figure>`;
+  return html`<figure class="timeline"><figcaption>Memory as the host reads it</figcaption><div class="scroll" tabindex="0" role="region" aria-label="Memory as the host reads it"><svg viewBox="0 0 ${width} ${px(height)}" role="img" aria-labelledby="${id}-name ${id}-words"><title id="${id}-name">Memory as the host reads it</title><desc id="${id}-words">${words}. The table below has the same facts.</desc>${guests.map((guest, index) => drawGuest(guest, index * (COLUMN_WIDTH + COLUMN_GAP)))}</svg></div><p class="quiet">Above: how often each byte value occurs in pages that are not all zeros, from one byte in ${sampledOf}; heights are square roots. Below: each part of the memory from low to high addresses, row by row; the darker, the more bits per byte (8 is random, as ciphertext is; empty is zeros).</p>${notes}${table(picture)}</figure>`;
 }
