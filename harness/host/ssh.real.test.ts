@@ -172,8 +172,16 @@ describe('commands to a host behind ssh', () => {
     expect(await sharing()).toHaveLength(others.length + 1);
     await sshd.cut();
     await expect.poll(sharing).toEqual(others);
-    expect([await ask(), await ask()]).toEqual([here, here]);
-    expect(sshd.logins() - before).toBe(3);
+    // The first command may still try the lost one, and then logs in for itself.
+    const asked = async () => {
+      expect(await ask()).toEqual(here);
+      return (await sharing()).length;
+    };
+    await expect.poll(asked).toBe(others.length + 1);
+    const again = sshd.logins();
+    expect(again - before).toBeLessThanOrEqual(4);
+    expect(await Promise.all([ask(), ask(), ask()])).toEqual(Array(3).fill(here));
+    expect(sshd.logins()).toBe(again);
     await host.close();
     expect(await sharing()).toEqual(others);
   });
