@@ -92,6 +92,11 @@ describe('domain XML', () => {
     `);
   });
 
+  it('of a guest that takes its memory at the start says so, locked or not', () => {
+    expect(changes({ isPreallocated: true })).toEqual({ added: ['<allocation mode="immediate"/>'], gone: [] });
+    expect(xml({ kind: 'plain', isPreallocated: true })).toContain('<allocation mode="immediate"/>');
+  });
+
   it("of a guest with the agent's devices has each virtio device behind the IOMMU", () => {
     const virtio = { hasConsole: true, disk: '/images/disk.raw' };
     expect(xml({ virtio }).match(/<driver iommu="on"\/>/g)).toHaveLength(3);

@@ -21,6 +21,8 @@ export interface GuestSpec {
   readonly loader?: string;
   /** What lets QEMU pin the guest's memory; when absent encrypted guests are locked and plain ones are not limited. */
   readonly memoryLimit?: 'locked' | 'none' | { readonly hardLimitMiB: number };
+  /** All of its memory is taken from the host at the start, and not page by page when the guest first writes it. */
+  readonly isPreallocated?: boolean;
   /** How it gets its UEFI firmware; `stateless` when absent. */
   readonly firmware?: FirmwareForm;
   /** q35 when absent; `pc` is i440FX, which the seed article discourages, with non-transitional virtio devices. */
@@ -67,7 +69,7 @@ export function guestXml(spec: GuestSpec, facts: SevFacts, owner: Owner): string
       name: spec.name,
       metadata: { 'sevh:run': ownerAttributes(owner) },
       memory: { '@unit': 'MiB', '#text': spec.memoryMiB },
-      ...memoryLimit(spec.memoryLimit ?? (encrypted ? 'locked' : 'none')),
+      ...memoryTuning(spec.memoryLimit ?? (encrypted ? 'locked' : 'none'), spec.isPreallocated ?? false),
       vcpu: 1,
       os: {
         ...(firmware === 'auto' ? { '@firmware': 'efi' } : {}),
@@ -145,10 +147,15 @@ function virtioDevices(
   };
 }
 
-function memoryLimit(limit: NonNullable<GuestSpec['memoryLimit']>) {
-  if (limit === 'none') return {};
-  if (limit === 'locked') return { memoryBacking: { locked: {} } };
-  return { memtune: { hard_limit: { '@unit': 'MiB', '#text': limit.hardLimitMiB } } };
+function memoryTuning(limit: NonNullable<GuestSpec['memoryLimit']>, isPreallocated: boolean) {
+  const backing = {
+    ...(limit === 'locked' ? { locked: {} } : {}),
+    ...(isPreallocated ? { allocation: { '@mode': 'immediate' } } : {}),
+  };
+  return {
+    ...(typeof limit === 'object' ? { memtune: { hard_limit: { '@unit': 'MiB', '#text': limit.hardLimitMiB } } } : {}),
+    ...(Object.keys(backing).length > 0 ? { memoryBacking: backing } : {}),
+  };
 }
 
 function launchSecurity(spec: GuestSpec & { kind: GuestKind }, facts: SevFacts) {

@@ -17,11 +17,17 @@ export class Dram {
     return this.#pages.size;
   }
 
-  /** Reserves a contiguous range and returns its address; it reads as zero, as the host kernel hands out memory. */
-  allocate(bytes: number): number {
+  /**
+   * Reserves a contiguous range and returns its address; it reads as zero, as the host kernel hands out memory. Where a
+   * fault has kept what stood there, only who takes all pages at once (`isPopulated`) meets it.
+   */
+  allocate(bytes: number, { isPopulated = true }: { readonly isPopulated?: boolean } = {}): number {
     const size = Math.ceil(bytes / PAGE_BYTES) * PAGE_BYTES;
     const recycled = this.#free.get(size)?.pop();
-    if (recycled !== undefined) return recycled;
+    if (recycled !== undefined) {
+      if (!isPopulated) this.#clear(recycled, size);
+      return recycled;
+    }
     const address = this.#next;
     if (!(bytes > 0) || address + size > END_ADDRESS) {
       throw memoryError('MEMORY_ADDRESS_INVALID', `cannot allocate ${bytes} bytes of the emulated DRAM`);
@@ -33,8 +39,12 @@ export class Dram {
   /** Gives a range back. Its contents are gone, as the kernel clears memory before it hands it on, unless a fault keeps them. */
   release(address: number, bytes: number, { keepsContents = false } = {}): void {
     const size = Math.ceil(bytes / PAGE_BYTES) * PAGE_BYTES;
-    if (!keepsContents) for (const page of this.#touchedIn(address, size)) this.#pages.delete(page);
+    if (!keepsContents) this.#clear(address, size);
     this.#free.set(size, [...(this.#free.get(size) ?? []), address]);
+  }
+
+  #clear(address: number, size: number): void {
+    for (const page of this.#touchedIn(address, size)) this.#pages.delete(page);
   }
 
   read(address: number, length: number): Uint8Array {

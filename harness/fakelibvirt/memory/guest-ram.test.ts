@@ -172,6 +172,16 @@ describe('faults', () => {
     expect(found).toEqual(stored);
   });
 
+  test('memory that was handed on is not met by a guest that takes its pages one by one', () => {
+    const memory = host();
+    const before = guest(memory, 1, 'freed-memory-survives');
+    before.write(0, canary);
+    before[Symbol.dispose]();
+    const after = new GuestRam({ memory, sizeBytes: before.sizeBytes, isPopulated: false });
+    expect(after.systemAddress).toBe(before.systemAddress);
+    expect(after.hostRead(0, 32)).toEqual(new Uint8Array(32));
+  });
+
   test('memory-key-survives hands on what the ended guest kept private, in clear', () => {
     const memory = host('memory-key-survives');
     const before = guest(memory, 1, 'memory-key-survives');

@@ -8,6 +8,8 @@ export interface GuestRamOptions {
   readonly sizeBytes: number;
   /** The guest's slot; absent for a guest without memory encryption. */
   readonly asid?: number;
+  /** False: a page is taken from the host when it is first written, and reads as zeros until then. */
+  readonly isPopulated?: boolean;
   readonly faults?: MemoryFaults;
 }
 
@@ -41,7 +43,7 @@ export class GuestRam implements Disposable {
     this.sizeBytes = options.sizeBytes;
     this.asid = options.asid;
     this.#faults = options.faults ?? new Set();
-    this.systemAddress = options.memory.dram.allocate(options.sizeBytes);
+    this.systemAddress = options.memory.dram.allocate(options.sizeBytes, options);
   }
 
   /** True where the host reads what the guest wrote. */

@@ -15,6 +15,8 @@ const FLASH_END = 2 ** 32;
 
 export interface GuestParts {
   readonly memoryKiB: number;
+  /** Has all of its memory from the start; that of an encrypted guest is pinned in any case. */
+  readonly isPopulated: boolean;
   /** How many guests of its kind the host has had, this one included. */
   readonly nth: number;
   readonly content: LaunchContent;
@@ -212,9 +214,9 @@ export class GuestMachine implements Disposable {
   }
 
   #region(sizeBytes: number): GuestRam {
-    const { memory, sev, faults } = this.#parts;
-    const asid = sev?.handle === undefined ? {} : { asid: sev.asid };
-    return new GuestRam({ memory, sizeBytes, ...asid, faults: faults.memory });
+    const { memory, sev, isPopulated, faults } = this.#parts;
+    const encrypted = sev?.handle === undefined ? { isPopulated } : { asid: sev.asid };
+    return new GuestRam({ memory, sizeBytes, ...encrypted, faults: faults.memory });
   }
 
   #modelled(): ModelWorkloads {

@@ -26,12 +26,14 @@ export interface QemuMemory {
   readonly isPinned: boolean;
   /** `-overcommit mem-lock=on`: mlockall(2). */
   readonly isLocked: boolean;
+  /** `prealloc=on`: all of RAM is written once before the guest runs. */
+  readonly isPreallocated: boolean;
   readonly limits: MemoryLimits;
 }
 
 /** `qemuDomainGetMemLockLimitBytes` of libvirt 9.0: the hard limit, else none for locked guests, else what is inherited. */
 export function memoryOf(definition: DomainDefinition): QemuMemory {
-  const { memoryKiB, loader, nvramPath, tree, isLocked, hardLimitKiB, launchSecurity } = definition;
+  const { memoryKiB, loader, nvramPath, tree, isLocked, isPreallocated, hardLimitKiB, launchSecurity } = definition;
   const video = elements(child(tree, 'devices') ?? tree, 'video').filter(
     (one) => attribute(child(one, 'model'), 'type') !== 'none',
   );
@@ -44,13 +46,14 @@ export function memoryOf(definition: DomainDefinition): QemuMemory {
   ];
   const lockKiB = hardLimitKiB ?? (isLocked ? Number.POSITIVE_INFINITY : INHERITED_LOCK_LIMIT_KIB);
   const limits = { lockKiB, cgroupKiB: hardLimitKiB ?? Number.POSITIVE_INFINITY };
-  return { regions, isPinned: launchSecurity?.type === 'sev', isLocked, limits };
+  return { regions, isPinned: launchSecurity?.type === 'sev', isLocked, isPreallocated, limits };
 }
 
-/** VmRSS: what is pinned or locked is in memory as a whole, of other guests what they have touched. */
+/** VmRSS: what is pinned or locked is in memory as a whole, of RAM what was taken at the start, or what the guest has touched. */
 export function residentKiB(memory: QemuMemory): number {
-  const whole = memory.isPinned || memory.isLocked;
-  return OWN_KIB + (whole ? sumKiB(memory.regions) : Math.floor(sumKiB(memory.regions.slice(0, 1)) / TOUCHED_SHARE));
+  if (memory.isPinned || memory.isLocked) return OWN_KIB + sumKiB(memory.regions);
+  const ramKiB = sumKiB(memory.regions.slice(0, 1));
+  return OWN_KIB + (memory.isPreallocated ? ramKiB : Math.floor(ramKiB / TOUCHED_SHARE));
 }
 
 /** VmLck: mlockall(2) locks the whole process, whoever pins parts of it besides. */

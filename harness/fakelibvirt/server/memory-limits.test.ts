@@ -99,6 +99,18 @@ describe('a guest', () => {
     await lab.client.call(remote.domainDestroy, { dom });
   });
 
+  test.each([
+    ['what it has touched', '', false],
+    ['all with an immediate allocation', "<memoryBacking><allocation mode='immediate'/></memoryBacking>", true],
+  ])('without encryption has of its RAM in memory %s', async (_, backing, isWhole) => {
+    const dom = await start('held', limited('held', backing, { security: false })).dom;
+    const status = await lab.fileText(`/proc/${await lab.pidOf(dom)}/status`);
+    expect(Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) > RAM_KIB).toBe(isWhole);
+    const log = await lab.fileText('/var/log/libvirt/qemu/held.log');
+    expect(log.includes('"id":"pc.ram","prealloc":true,"size":')).toBe(isWhole);
+    await lab.client.call(remote.domainDestroy, { dom });
+  });
+
   test('has its hard limit in KiB in its XML, whatever unit it was given in', async () => {
     const { dom } = await lab.client.call(remote.domainDefineXml, {
       xml: limited('units', "<memtune><hard_limit unit='MiB'>512</hard_limit></memtune>"),

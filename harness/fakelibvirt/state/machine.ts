@@ -98,7 +98,7 @@ export class Machine {
 
   /** What a QEMU runs for a definition. */
   newGuest(
-    { memoryKiB }: DomainDefinition,
+    { memoryKiB, isLocked, isPreallocated }: DomainDefinition,
     { sev, content }: { readonly sev: SevVm | undefined; readonly content: LaunchContent },
   ): { readonly sev: SevVm | undefined; readonly guest: GuestMachine } {
     const { kvm, memory } = this;
@@ -109,7 +109,8 @@ export class Machine {
       readsZero: () => this.has('memory-reads-zero'),
       slowdown: () => slowdown(this, { isEncrypted: sev?.handle !== undefined, nth }),
     };
-    const guest = new GuestMachine({ memoryKiB, nth, content, sev, kvm, memory, faults });
+    const isPopulated = isLocked || isPreallocated;
+    const guest = new GuestMachine({ memoryKiB, isPopulated, nth, content, sev, kvm, memory, faults });
     return { sev, guest };
   }
 

@@ -30,7 +30,7 @@ function stamp(machine: Machine): string {
 }
 
 function commandLine(definition: DomainDefinition, { profile }: Machine): string[] {
-  const { name, machine, virtType, memoryKiB, isLocked, maxVcpus, uuid, launchSecurity } = definition;
+  const { name, machine, virtType, memoryKiB, isLocked, isPreallocated, maxVcpus, uuid, launchSecurity } = definition;
   const sev = launchSecurity?.type === 'sev' ? launchSecurity : undefined;
   const object = (properties: object) => `-object '${JSON.stringify(properties)}'`;
   return [
@@ -39,7 +39,12 @@ function commandLine(definition: DomainDefinition, { profile }: Machine): string
     `-machine ${machine},usb=off,dump-guest-core=off,memory-backend=pc.ram${sev ? ',confidential-guest-support=lsec0' : ''}`,
     `-accel ${virtType === 'kvm' ? 'kvm' : 'tcg'}`,
     `-m ${Math.floor(memoryKiB / 1024)}`,
-    object({ 'qom-type': 'memory-backend-ram', id: 'pc.ram', size: memoryKiB * 1024 }),
+    object({
+      'qom-type': 'memory-backend-ram',
+      id: 'pc.ram',
+      ...(isPreallocated ? { prealloc: true } : {}),
+      size: memoryKiB * 1024,
+    }),
     `-overcommit mem-lock=${isLocked ? 'on' : 'off'}`,
     `-smp ${maxVcpus},sockets=${maxVcpus},cores=1,threads=1`,
     `-uuid ${uuid}`,

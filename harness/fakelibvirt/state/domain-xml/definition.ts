@@ -39,6 +39,8 @@ export interface DomainDefinition {
   readonly nvramPath: string | undefined;
   readonly kernelPath: string | undefined;
   readonly isLocked: boolean;
+  /** `<memoryBacking><allocation mode='immediate'>`. */
+  readonly isPreallocated: boolean;
   /** `<memtune><hard_limit>`. */
   readonly hardLimitKiB: number | undefined;
   readonly usesHugepages: boolean;
@@ -101,6 +103,7 @@ export function readDefinition(root: XmlElement, profile: Profile, newUuid: () =
     loader: parseLoader(root),
     kernelPath: text(find(root, 'os', 'kernel')) || undefined,
     isLocked: find(root, 'memoryBacking', 'locked') !== undefined,
+    isPreallocated: attribute(find(root, 'memoryBacking', 'allocation'), 'mode') === 'immediate',
     hardLimitKiB: parseLimitKiB(find(root, 'memtune', 'hard_limit')),
     usesHugepages: find(root, 'memoryBacking', 'hugepages') !== undefined,
     disks,
