@@ -18,8 +18,8 @@ import {
 const NOVA = 'nova specification "libvirt driver launching AMD SEV-encrypted instances"';
 const SEED = `${NOVA}: "Memory deduplication mechanisms such as KSM (kernel samepage merging) would be rendered ineffective."`;
 /** Pages that each guest fills with known content; on a real host enough to stand out from what merges anyway. */
-const PAGES = { emulated: 256, real: 8192 } as const;
-const MEMORY_MIB = { emulated: 16, real: 192 } as const;
+const PAGES = { emulated: 256, real: 16_384 } as const;
+const MEMORY_MIB = { emulated: 16, real: 512 } as const;
 const BOOT_TIMEOUT_MS = 120_000;
 const SCANS_TIMEOUT_MS = 300_000;
 /**
@@ -27,8 +27,10 @@ const SCANS_TIMEOUT_MS = 300_000;
  * passes over pages that it has seen change (smart_scan), for up to eight scans.
  */
 const SCANS = { fresh: 4, ongoing: 16 } as const;
-/** Of the equal pages: what merges anyway differs by up to a sixth between guests that were booted alike (kernel 6.18, TCG). */
+/** Of the equal pages: what merges anyway differs by up to 2700 pages between guests that booted alike (kernel 6.18, TCG). */
 const MERGED = 1 / 2;
+/** QEMU does not even offer KSM the pages of a confidential guest (hw/core/machine.c, `machine_run_board_init`). */
+const NOT_MERGED = 1 / 8;
 
 scenario(
   {
@@ -58,8 +60,11 @@ scenario(
     const pages = PAGES[host.kind];
     const [seed, other] = [randomBytesHex(8), randomBytesHex(8)];
 
-    /** Boots guests with equal pages for each seed, and says how many pages of each are merged. */
-    const mergedOf = async (guestKind: 'plain' | 'sev', seeds: readonly string[]) => {
+    /** Boots guests with equal pages for each seed, and says how many pages of each are merged, or why nobody knows. */
+    const mergedOf = async (
+      guestKind: 'plain' | 'sev',
+      seeds: readonly string[],
+    ): Promise<number[] | { readonly outOfReach: string }> => {
       const guests = [];
       const booting: (() => Promise<void>)[] = [];
       for (const [index, own] of seeds.entries()) {
@@ -71,23 +76,22 @@ scenario(
       for (const booted of booting) await booted();
       if (!ksm.isRunning) await hurryKsm(host, ksm);
       const scans = ksm.isRunning ? SCANS.ongoing : SCANS.fresh;
-      await waitForScans(host, scans, { timeoutMs: SCANS_TIMEOUT_MS, signal: context.signal });
+      const slow = await waitForScans(host, scans, { timeoutMs: SCANS_TIMEOUT_MS, signal: context.signal });
       const counts = await Promise.all(guests.map((guest) => mergingPages(host, guest.name)));
       if (!ksm.isRunning) await restoreKsm(host, ksm);
       for (const guest of guests) await guest.stop();
-      return counts;
+      return slow ?? counts.find((count) => typeof count === 'object') ?? counts.map(Number);
     };
 
     const plain = await step('three guests without encryption, two of them with equal pages', () =>
       mergedOf('plain', [seed, seed, other]),
     );
-    const unknown = plain.find((count) => typeof count === 'object');
-    if (unknown !== undefined) {
-      for (const id of ['plain-guests-merge', 'sev-guests-stay-apart']) skipCheck(id, unknown.outOfReach);
+    if ('outOfReach' in plain) {
+      for (const id of ['plain-guests-merge', 'sev-guests-stay-apart']) skipCheck(id, plain.outOfReach);
     } else {
-      const [one, two, apart] = plain.map(Number);
+      const [one = 0, two = 0, apart = 0] = plain;
       // What merges anyway, as empty pages and the kernel's own do, shows in the guest with other pages.
-      const gained = Math.min(Number(one), Number(two)) - Number(apart);
+      const gained = Math.min(one, two) - apart;
       check('plain-guests-merge', {
         expected: `at least ${MERGED * pages} pages more than of the third, which has none of the ${pages} equal ones`,
         actual: `${gained} more: ${one}, ${two} and ${apart} pages are merged`,
@@ -95,14 +99,14 @@ scenario(
       });
       if (kind === 'plain') skipCheck('sev-guests-stay-apart', `needs sev: ${capabilitiesOf(facts).sev.because}`);
       else {
-        const encrypted = (await step('two SEV guests with equal pages', () => mergedOf('sev', [seed, seed]))).map(
-          Number,
-        );
-        check('sev-guests-stay-apart', {
-          expected: `none of ${pages} pages`,
-          actual: `${encrypted.join(' and ')} pages are merged`,
-          passed: encrypted.every((count) => count < 0.1 * pages),
-        });
+        const encrypted = await step('two SEV guests with equal pages', () => mergedOf('sev', [seed, seed]));
+        if ('outOfReach' in encrypted) skipCheck('sev-guests-stay-apart', encrypted.outOfReach);
+        else
+          check('sev-guests-stay-apart', {
+            expected: `fewer than ${NOT_MERGED * pages} of ${pages} pages`,
+            actual: `${encrypted.join(' and ')} pages are merged`,
+            passed: encrypted.every((count) => count < NOT_MERGED * pages),
+          });
       }
     }
     const now = await readKsm(host);

@@ -6,7 +6,7 @@ import { CleanupStack } from '../../core/cleanup.ts';
 import { currentOwner } from '../guest/ownership.ts';
 import { LibvirtConnection } from '../libvirt/index.ts';
 import type { Host } from './host.ts';
-import type { KsmSettings } from './ksm.ts';
+import { type KsmSettings, waitForScans } from './ksm.ts';
 import { borrowKsm } from './ksm-record.ts';
 import { type HostShell, localShell } from './shell.ts';
 
@@ -72,4 +72,13 @@ it.each([
   const { ksm, now, during, failures, left } = await borrow(refused);
   expect(ksm).toEqual({ outOfReach: expect.stringContaining(`${refused}: denied`) });
   expect({ now, during, failures, left }).toEqual({ now: OFF, during: [], failures: [], left: [] });
+});
+
+it('that scans too slowly is out of reach, with how far it came', async () => {
+  const host = hostThatRefuses([], { ...OFF, full_scans: 3 });
+  const options = { timeoutMs: 50, signal: new AbortController().signal };
+  expect(await waitForScans(host, 4, options)).toEqual({
+    outOfReach: expect.stringMatching(/^KSM did 0 of 4 full scans in 0\.05 s; /),
+  });
+  expect(await waitForScans(host, 0, options)).toBeUndefined();
 });
