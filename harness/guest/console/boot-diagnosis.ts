@@ -27,7 +27,7 @@ export interface BootFailure {
 const SEEN = 'seen with OVMF 2022.11 and Linux 6.1 on QEMU 7.2';
 const KERNEL = 'Linux';
 const REBUILD = 'Remove the folder of guest images, so that the image is built anew, or name another --kernel.';
-const MEMORY = 'Give the guest more memory: OVMF and our image need 192 MiB.';
+const MEMORY = 'Give the guest more memory: OVMF and our image need 192 MiB, encrypted 256 MiB.';
 
 /**
  * What firmware and kernels print when they fail, causes before what follows from them: of several that a console shows

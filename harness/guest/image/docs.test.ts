@@ -51,7 +51,7 @@ npm run scenario -- memory-encryption --host qemu:///system --kernel /boot/vmlin
 - The image is built once: it is kept in \`/var/tmp/sev-harness-<uid>/\` (\`--images\`, SEV_HARNESS_IMAGES) under the digest of all that
   went into it. The same inputs give the same bytes. The folder may be removed at any time.
 - A host behind ssh gets the image in \`/var/tmp/sev-harness-<uid>/\` there. A host behind TCP or TLS cannot be given one.
-- Guests need 192 MiB with OVMF. On a host without SVM or VMX they run under TCG, about 8 s to the first line.
+- Guests need 192 MiB with OVMF, encrypted ones 256 MiB: 64 MiB are bounce buffers. On a host without SVM or VMX they run under TCG, about 8 s to the first line.
 
 ## What the agent is asked for
 
@@ -81,8 +81,8 @@ ${events.join('\n')}
 
 Shared memory: a device cannot read encrypted memory, so the kernel copies what it shall read into bounce buffers, which are shared
 with the host. The agent writes the canary to a virtio console and names the area of the bounce buffers, which the kernel log gives
-only as a whole. A guest without encryption has no such area, and the agent says so. Not verified on SEV hardware; under TCG with
-\`swiotlb=force\` all 128 KiB were found in that area.
+only as a whole. A guest without encryption has no such area, and the agent says so. Private pages of the canary are written back
+from the caches (CLFLUSH): not every processor shows its host what they hold. None of it is verified on SEV hardware.
 
 The emulated guest prints the same lines. Its workload numbers are modelled, not measured.
 
