@@ -27,7 +27,7 @@ const BOOT_TIMEOUT_MS = 120_000;
 const CANARY_BYTES = 32;
 const CANARY_KIB = 256;
 /** An emulated guest needs no more, and a real one boots through OVMF with this. */
-const MEMORY_MIB = { emulated: 16, real: 192 } as const;
+const MEMORY_MIB = { emulated: 16, real: 512 } as const;
 /** Ciphertext of 32 KiB has 7.99 bits per byte; a page full of the canary has at most 5. */
 const RANDOM_BITS = 7.9;
 const PROGRESS_EVERY_MS = 5000;
@@ -140,7 +140,8 @@ scenario(
     evidence.attach('counts.txt', countsText(scans));
 
     await step('read a guest that has not run', async () => {
-      const next = await launcher.launchOrFail('plain', 'next', { memoryMiB, isPaused: true });
+      // A guest that has not run has no memory yet, unless it takes all of it at the start.
+      const next = await launcher.launchOrFail('plain', 'next', { memoryMiB, isPreallocated: true, isPaused: true });
       const { token: found } = await scanWhole(next);
       check('nothing-left-over', { expected: 0, actual: found?.hits ?? 0 });
       await next.stop();
