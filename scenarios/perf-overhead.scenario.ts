@@ -24,15 +24,29 @@ const WORKLOADS: readonly Workload[] = ['memory-bandwidth', 'memory-latency', 'd
 /** Guests are booted anew for each batch: one pair of guests says nothing about another. */
 const BATCHES = 8;
 const ROUNDS = 6;
-const MEMORY_MIB = { emulated: 16, real: 192 } as const;
+const MEMORY_MIB = { emulated: 16, real: 512 } as const;
 const BOOT_TIMEOUT_MS = 180_000;
 const SAMPLE_TIMEOUT_MS = 60_000;
 /** Places in a round. */
 const [CONTROL, TWIN, SUBJECT] = [0, 1, 2];
-/** The article's highest figure; a host that is slower by twice as much would be noticed. */
-const SLOWER: Bound = { claimed: 1.06, noticed: 1.12 };
+/** The specification's highest figure, which is of whole programs; a host that is slower by twice as much would be noticed. */
+const MODERATE: Bound = { claimed: 1.06, noticed: 1.12 };
+/**
+ * Each step of bare latency waits for the encryption, which programs mostly overlap with other work: twice as much. What
+ * an encrypted guest reads from a disk is copied once more, through bounce buffers: that is no cost of encrypted memory,
+ * and no source has a figure for it.
+ */
+const SLOWER: Readonly<Record<Workload, Bound | undefined>> = {
+  'memory-bandwidth': MODERATE,
+  'memory-latency': { claimed: 1.12, noticed: 1.24 },
+  'disk-read': undefined,
+};
 
-const percentOf = (ratio: number) => Math.round((ratio - 1) * 100);
+const percentOf = (ratio: number) => `${Math.round((ratio - 1) * 100)} %`;
+const BOUNDS = WORKLOADS.flatMap((workload) => {
+  const bound = SLOWER[workload];
+  return bound === undefined ? [] : [`${workload} ${percentOf(bound.claimed)}`];
+}).join(', ');
 
 const METHOD = [
   `Method: ${BATCHES} batches of guests, booted anew each time, run each workload in turn, ${ROUNDS} rounds; every second`,
@@ -40,7 +54,9 @@ const METHOD = [
   "guest's QEMU: other load takes nothing from it. Of each batch the ratio of mean times is taken, of these the logarithm,",
   "of those the mean with its interval by Student's t.",
   `The verdict is taken from the ${SURE * 100} % interval. Two equal guests differ when it does not contain 0 %; an encrypted`,
-  `guest is too slow when all of it is beyond ${percentOf(SLOWER.claimed)} %. An interval that reaches beyond ${percentOf(SLOWER.noticed)} % scatters too much to say.`,
+  `guest is too slow when all of it is beyond the bound (${BOUNDS}). An interval that reaches beyond twice`,
+  'the bound scatters too much to say. The disk of an encrypted guest is told and not judged: what it reads is copied once',
+  'more, through memory that it shares with the host.',
 ].join('\n');
 
 scenario(
@@ -55,7 +71,10 @@ scenario(
       'equal-guests-agree': {
         title: 'two guests without encryption take the same time: what follows measures encryption',
       },
-      'slowdown-moderate': { title: 'an encrypted guest is not slower than 6 percent, for sure', source: SEED },
+      'slowdown-moderate': {
+        title: 'the memory of an encrypted guest is slower by 6 percent at most, its bare latency by 12',
+        source: SEED,
+      },
     },
   },
   async (context) => {
@@ -98,13 +117,17 @@ scenario(
     for (let batch = 1; batch <= BATCHES; batch++)
       await step(`batch ${batch} of ${BATCHES}`, () => measureBatch(batch));
 
-    const compare = (place: number, judge: (slowdown: Slowdown, bound: Bound) => Judgement) =>
+    const compare = (place: number, judge: (slowdown: Slowdown, workload: Workload) => Judgement | 'not judged') =>
       [...measured].map(([workload, batches]) => {
         const slowdown = slowdownOf(batches, place, CONTROL);
-        return { workload, text: slowdownText(slowdown), judgement: judge(slowdown, SLOWER) };
+        return { workload, text: slowdownText(slowdown), judgement: judge(slowdown, workload) };
       });
-    const equal = compare(TWIN, judgeEqual);
-    const slower = kind === 'plain' ? [] : compare(SUBJECT, judgeSlower);
+    const equal = compare(TWIN, (slowdown) => judgeEqual(slowdown, MODERATE));
+    const judgeBound = (slowdown: Slowdown, workload: Workload) => {
+      const bound = SLOWER[workload];
+      return bound === undefined ? 'not judged' : judgeSlower(slowdown, bound);
+    };
+    const slower = kind === 'plain' ? [] : compare(SUBJECT, judgeBound);
     const report = (id: string, rows: typeof equal, expected: string) => {
       const unclear = rows.filter(({ judgement }) => judgement === 'unclear');
       const actual = Object.fromEntries(rows.map(({ workload, text }) => [workload, text]));
@@ -118,7 +141,7 @@ scenario(
     };
     report('equal-guests-agree', equal, 'no difference for sure: the interval contains 0 %');
     if (kind === 'plain') skipCheck('slowdown-moderate', `needs sev: ${capabilitiesOf(facts).sev.because}`);
-    else report('slowdown-moderate', slower, 'no slowdown beyond 6 %, for sure');
+    else report('slowdown-moderate', slower, `nothing slower for sure than its bound: ${BOUNDS}`);
 
     const lines = (title: string, rows: typeof equal) =>
       rows.map(({ workload, text, judgement }) => `${title} ${workload.padEnd(16)} ${text}, ${judgement}`);
