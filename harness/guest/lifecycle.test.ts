@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { CleanupStack } from '../../core/cleanup.ts';
 import { readSevFacts } from '../host/facts.ts';
 import { type Host, openHost } from '../host/host.ts';
@@ -53,6 +53,14 @@ describe('a running guest', () => {
     await guest.stop();
     expect(await guest.currentState()).toBe('gone');
   });
+});
+
+it('a guest whose QEMU this user may not kill runs on, with the reason', async () => {
+  const outOfReach = 'process 7 belongs to another user';
+  vi.spyOn(host.shell, 'kill').mockResolvedValue({ outOfReach });
+  const guest = await launcher.launchOrFail('sev', 'spared');
+  expect(await guest.kill()).toEqual({ outOfReach });
+  expect(await guest.currentState()).toBe('running');
 });
 
 describe('a defined guest', () => {

@@ -93,8 +93,8 @@ function liveGuest({ name, kind, domain, host, signal, ended }: GuestParts): Liv
     },
     kill: async () => {
       const found = await findQemu(host, name);
-      if ('outOfReach' in found) return found;
-      await host.shell.kill(found.pid);
+      const refused = 'outOfReach' in found ? found : await host.shell.kill(found.pid);
+      if (refused !== undefined) return refused;
       await off();
       ended('killed');
       return undefined;

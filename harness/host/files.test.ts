@@ -14,7 +14,7 @@ function shell(file: Uint8Array, sha256sum: FileReading): HostShell {
     stat: none,
     listFolder: none,
     readFiles: async () => [],
-    kill: async () => {},
+    kill: async () => undefined,
     close: async () => {},
     run: async () => sha256sum,
     readFile: async (path, range) =>

@@ -2,7 +2,7 @@ import { chmod, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { execa } from 'execa';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { type HostShell, shellOf } from './shell.ts';
 import { atMost, forAnyLoginShell } from './shell-commands.ts';
 
@@ -20,6 +20,15 @@ beforeAll(async () => {
   await writeFile(path.join(folder, 'large'), 'x'.repeat(600_000));
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
+
+/** An ssh that logs in as a user who is neither root nor anybody whose processes or files matter. */
+async function sshAsNobody(name: string): Promise<{ shell: HostShell; file: string }> {
+  const file = path.join(folder, name);
+  const drop = 'test "$(id -u)" = 0 && exec setpriv --reuid 65534 --regid 65534 --clear-groups sh -c "$last"';
+  await writeFile(file, `#!/bin/sh\nfor last; do :; done\n${drop}\nexec sh -c "$last"\n`);
+  await chmod(file, 0o700);
+  return { file, shell: shellOf(`qemu+ssh://lab7/system?command=${encodeURIComponent(file)}`) };
+}
 
 const shells: [string, () => HostShell][] = [
   ['local', () => shellOf('qemu:///system')],
@@ -77,6 +86,13 @@ describe.each(shells)('the shell of a host, %s', (_, open) => {
     expect(textOf(await open().run(['printf', '%s|', "a b'c", '$HOME', '']))).toBe("a b'c|$HOME||");
   });
 
+  it('kills a process, and one that is gone is no error', async () => {
+    const child = execa('sleep', ['600'], { reject: false });
+    expect(await open().kill(child.pid ?? 0)).toBeUndefined();
+    expect(await child).toMatchObject({ signal: 'SIGKILL' });
+    expect(await open().kill(child.pid ?? 0)).toBeUndefined();
+  });
+
   it('a program that the host does not have is absent, one that fails unreadable with its words', async () => {
     expect(await open().run(['sevh-no-such-program'])).toEqual({ outcome: 'absent' });
     expect(await open().run(['sh', '-c', 'echo why >&2; exit 3'])).toEqual({ outcome: 'unreadable', because: 'why' });
@@ -132,11 +148,7 @@ describe('as a user who may not enter a folder', () => {
     await mkdir(closed);
     await writeFile(path.join(closed, 'file'), 'x');
     await chmod(closed, 0);
-    const asNobody = path.join(folder, 'fake-ssh-nobody');
-    const drop = 'test "$(id -u)" = 0 && exec setpriv --reuid 65534 --regid 65534 --clear-groups sh -c "$last"';
-    await writeFile(asNobody, `#!/bin/sh\nfor last; do :; done\n${drop}\nexec sh -c "$last"\n`);
-    await chmod(asNobody, 0o700);
-    const shell = shellOf(`qemu+ssh://lab7/system?command=${encodeURIComponent(asNobody)}`);
+    const { shell, file: asNobody } = await sshAsNobody('fake-ssh-nobody');
     const file = path.join(closed, 'file');
     const denied = { outcome: 'unreadable', because: expect.stringContaining('Permission denied') };
     expect(await shell.readFiles([file, '/no-such-folder/file', '/proc/version/file'])).toEqual([
@@ -151,6 +163,23 @@ describe('as a user who may not enter a folder', () => {
     expect(await shell.readFile('/no-such-folder/file', { offset: 0, length: 1 })).toEqual({ outcome: 'absent' });
     await rm(asNobody);
     await rm(closed, { recursive: true });
+  });
+});
+
+describe('as a user who may not kill a process', () => {
+  const outOfReach = expect.stringMatching(/^process 1 belongs to another user.*: run as root on the host/);
+
+  it('its end is out of reach through ssh, where it is not taken for gone', async () => {
+    const { shell, file } = await sshAsNobody('fake-ssh-no-killer');
+    expect(await shell.kill(1)).toEqual({ outOfReach });
+    await rm(file);
+  });
+
+  it('its end is out of reach on this machine', async () => {
+    using _ = vi.spyOn(process, 'kill').mockImplementation(() => {
+      throw Object.assign(new Error('kill EPERM'), { code: 'EPERM' });
+    });
+    expect(await shellOf('qemu:///system').kill(1)).toEqual({ outOfReach });
   });
 });
 

@@ -54,8 +54,11 @@ export interface HostShell {
   listFolder(path: string): Promise<FolderReading>;
   /** Standard output of a command; `absent` when the host has no such program. */
   run(command: readonly string[]): Promise<FileReading>;
-  /** Sends SIGKILL. Throws `HOST_SHELL` when the process cannot be killed; a process that is gone is no error. */
-  kill(pid: number): Promise<void>;
+  /**
+   * Sends SIGKILL; a process that is gone is no error. Returns the reason when the host does not let our user do it, and
+   * throws `HOST_SHELL` when it fails otherwise.
+   */
+  kill(pid: number): Promise<{ readonly outOfReach: string } | undefined>;
   /** The ssh that leads there; only where it does. */
   readonly login?: SshLogin;
   /** Gives back what keeps it open. It can still be used. */
@@ -109,12 +112,22 @@ export const localShell: HostShell = {
     try {
       process.kill(pid, 'SIGKILL');
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ESRCH')
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === 'EPERM') return mayNotKill(pid);
+      if (code !== 'ESRCH')
         throw harnessError('HOST_SHELL', `cannot kill process ${pid}: ${errorText(error)}`, { cause: error });
     }
+    return undefined;
   },
   close: async () => {},
 };
+
+/** A member of the group libvirt may start guests, whose QEMU then belongs to another user. */
+function mayNotKill(pid: number) {
+  return {
+    outOfReach: `process ${pid} belongs to another user, whose processes only root can kill: run as root on the host, or as root@ it in a qemu+ssh:// URI`,
+  };
+}
 
 /** The shell of the machine that a libvirt URI leads to: a socket stays here, ssh leads there, TCP and TLS give none. */
 export function shellOf(uri: string): HostShell {
@@ -176,9 +189,10 @@ function sshShell(login: SshLogin): HostShell {
       return { outcome: 'read', bytes: result.stdout };
     },
     async kill(pid) {
-      const result = await run(`kill -0 ${pid} 2>/dev/null || exit 45; kill -9 ${pid}`);
-      if (result.exitCode !== 0 && result.exitCode !== 45)
-        throw harnessError('HOST_SHELL', `cannot kill process ${pid}: ${result.because}`);
+      const { exitCode, because } = await run(`export LC_ALL=C; kill -9 ${pid}`);
+      if (exitCode === 0 || /No such process/.test(because)) return undefined;
+      if (/Operation not permitted/.test(because)) return mayNotKill(pid);
+      throw harnessError('HOST_SHELL', `cannot kill process ${pid}: ${because}`);
     },
   };
 }
@@ -213,6 +227,7 @@ export function emulatedShell(connection: LibvirtConnection): HostShell {
       const { errno } = await connection.callEmulator('kill', { pid, signal: 9 });
       if (errno !== 0 && errno !== ESRCH)
         throw harnessError('HOST_SHELL', `cannot kill process ${pid} on the emulated host: errno ${errno}`);
+      return undefined;
     },
     close: async () => {},
   };

@@ -40,7 +40,7 @@ function host({ files = {}, folders = {}, commands = {}, stat, uri = 'qemu:///sy
     },
     run: async ([program = '', , script = '']) =>
       commands[program === 'sh' ? (script.split(' ')[0] ?? '') : program] ?? { outcome: 'absent' },
-    kill: async () => {},
+    kill: async () => undefined,
     close: async () => {},
   };
   const close = async () => {};
