@@ -1,5 +1,6 @@
 import path from 'node:path';
 import type { Host } from '../host/host.ts';
+import { readMeminfo } from '../host/memory.ts';
 import { findQemu } from '../host/qemu-process.ts';
 import type { Launch, RunningGuest } from './running.ts';
 
@@ -60,14 +61,14 @@ export async function readSliceLimits(host: Host): Promise<Readonly<Record<'memo
 /** A size of RAM that the kernel refuses at once, MiB: more than the host has with its swap; or why there is none. */
 export async function impossibleMemoryMiB(host: Host): Promise<number | { readonly because: string }> {
   const [meminfo, overcommit] = await Promise.all([
-    readText(host, '/proc/meminfo'),
+    readMeminfo(host),
     readText(host, '/proc/sys/vm/overcommit_memory'),
   ]);
   if (meminfo === undefined || overcommit === undefined) return { because: "the host's memory cannot be read" };
   // Mode 1 grants everything, and an encrypted guest would then drive the host out of memory.
   if (overcommit.trim() === '1')
     return { because: 'vm.overcommit_memory is 1: the kernel grants what it does not have' };
-  const kiB = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(meminfo)?.[1] ?? 0);
+  const kiB = (name: string) => meminfo.get(name) ?? 0;
   return Math.ceil((kiB('MemTotal') + kiB('SwapTotal')) / 1024) + 1024;
 }
 

@@ -3,6 +3,7 @@ import { harnessError } from '../errors.ts';
 import type { ScenarioContext } from '../fixtures/scenario.ts';
 import type { Host } from '../host/host.ts';
 import { onLiveConnection } from '../host/live-connection.ts';
+import { availableMemory } from '../host/memory.ts';
 import { findQemu } from '../host/qemu-process.ts';
 import { type Refusal, refusalOf } from '../host/refusal.ts';
 import {
@@ -67,15 +68,14 @@ export class GuestLauncher {
     this.#context = context;
   }
 
-  /** Refuses to begin what the host's free memory cannot hold: encrypted guests are pinned, and others would die for them. */
+  /** Refuses to begin what the host's available memory cannot hold: encrypted guests are pinned, and others would die for them. */
   async assertMemoryFor(guests: number): Promise<void> {
-    const { freeMem } = await this.#context.host.connection.call('nodeGetFreeMemory', {});
-    const freeMiB = Number(freeMem / 1048576n);
+    const { memoryMiB, figure } = await availableMemory(this.#context.host);
     const neededMiB = guests * (DEFAULT_MEMORY_MIB + OVERHEAD_MIB);
-    if (neededMiB <= freeMiB) return;
+    if (neededMiB <= memoryMiB) return;
     throw harnessError(
       'HOST_MEMORY',
-      `${guests} guests need ${neededMiB} MiB of memory, and the host has ${freeMiB} MiB free`,
+      `${guests} guests need ${neededMiB} MiB of memory, and the host has ${memoryMiB} MiB (${figure})`,
       { hint: 'Free memory on the host, or run this scenario on one with fewer slots.' },
     );
   }
