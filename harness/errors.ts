@@ -53,7 +53,10 @@ export const harnessErrors = {
     kind: 'environment',
     summary: 'The libvirtd of the host may not let QEMU lock memory, without which no encrypted guest starts.',
   },
-  HOST_MEMORY: { kind: 'environment', summary: 'The host has less memory available than the guests of a scenario need.' },
+  HOST_MEMORY: {
+    kind: 'environment',
+    summary: 'The host has less memory available than the guests of a scenario need.',
+  },
   HOST_KSM: { kind: 'environment', summary: 'Kernel samepage merging of the host does not do what it was asked.' },
   HOST_SHELL: { kind: 'environment', summary: "The host's own shell (local, ssh or emulated) refused or failed." },
   INPUT_EMPTY: { kind: 'environment', summary: 'What was given to be judged is empty.' },

@@ -6,6 +6,7 @@ import {
   type HostAnswer,
   launchEach,
   RUNNING,
+  resetAndWait,
   scenario,
   startDefined,
 } from '../harness/test.ts';
@@ -111,8 +112,13 @@ scenario(
       if (!met) return skipCheck('es-reset-ends', `needs sev-es: ${because}`);
       const [guest] = (await launchEach(launcher, 'sev-es', 'reset', 1)).guests;
       if (guest === undefined) return check('es-reset-ends', { expected: 'a running guest', actual: 'refused' });
-      await guest.domain.reset();
-      check('es-reset-ends', { expected: 'gone', actual: await guest.currentState() });
+      const isBooted = await resetAndWait(host.connection, guest.domain);
+      const state = await guest.currentState();
+      check('es-reset-ends', {
+        expected: 'off',
+        actual: isBooted ? 'booted again' : state,
+        passed: state === 'gone' || state === 'shutoff',
+      });
       await guest.stop();
     });
   },

@@ -22,26 +22,32 @@ export async function bearingOf(domain: Domain): Promise<Bearing> {
   }
 }
 
-const REBOOT_TIMEOUT_MS = 5000;
+const RESET_TIMEOUT_MS = 15_000;
 
-/** Resets a guest; false when the host never tells that it booted again. */
+/**
+ * Resets a guest and waits for what the host tells of it: true when it booted again, false when it ended or nothing is
+ * told. QEMU answers before it does either.
+ */
 export async function resetAndWait(connection: LibvirtConnection, domain: Domain): Promise<boolean> {
-  let heard = () => {};
+  let told = (_booted: boolean) => {};
   let timer: NodeJS.Timeout | undefined;
-  const rebooted = new Promise<boolean>((resolve) => {
-    heard = () => resolve(true);
-    timer = setTimeout(() => resolve(false), REBOOT_TIMEOUT_MS);
+  const booted = new Promise<boolean>((resolve) => {
+    told = resolve;
+    timer = setTimeout(() => resolve(false), RESET_TIMEOUT_MS);
   });
-  const forget = await connection.onReboot((uuid) => {
-    if (uuid === domain.uuid) heard();
-  });
+  const forget = [
+    await connection.onReboot((uuid) => {
+      if (uuid === domain.uuid) told(true);
+    }),
+    await connection.onLifecycle(({ domain: { uuid }, event }) => {
+      if (uuid === domain.uuid && event === 'stopped') told(false);
+    }),
+  ];
   try {
     await domain.reset();
-    // A guest that the reset ended never tells.
-    if (!(await domain.isActive())) return false;
-    return await rebooted;
+    return await booted;
   } finally {
     clearTimeout(timer);
-    await forget();
+    for (const stop of forget) await stop();
   }
 }

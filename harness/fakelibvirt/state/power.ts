@@ -61,13 +61,20 @@ export function resetDomain(machine: Machine, domain: Domain): void {
   const live = requireActive(domain);
   if (!canReset(machine, live) || live.definition.onReboot === 'destroy') {
     if (!canReset(machine, live)) machine.appendQemuLog(domain.name, 'cpus are not resettable, terminating');
-    powerOff(machine, domain, live, 'shutdownHost');
+    void powerOffOnceAnswered(machine, domain, live);
     return;
   }
   machine.events.emit({ kind: 'reboot', domain: domain.ref });
   // QEMU reports the reset of running CPUs once more by itself.
   if (domain.state[0] === STATE.running) machine.events.emit({ kind: 'reboot', domain: domain.ref });
   live.qemu.guest.reset();
+}
+
+/** softmmu/runstate.c, qemu_system_reset_request only notes what QEMU's main loop shall do after the answer. */
+async function powerOffOnceAnswered(machine: Machine, domain: Domain, live: LiveDomain): Promise<void> {
+  await machine.clock.sleep(DELAY_MS.resetToEnd);
+  await new Promise(setImmediate);
+  if (domain.live === live) powerOff(machine, domain, live, 'shutdownHost');
 }
 
 function canReset(machine: Machine, { definition }: LiveDomain): boolean {
