@@ -50,7 +50,8 @@ export {
 export {
   howLimitEnds,
   impossibleMemoryMiB,
-  kernelLogLines,
+  type LimitVerdict,
+  readOomRecord,
   readQemuMemory,
   readSliceLimits,
 } from './guest/memory-limits.ts';

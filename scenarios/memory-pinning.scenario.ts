@@ -3,10 +3,11 @@ import {
   GuestLauncher,
   howLimitEnds,
   impossibleMemoryMiB,
-  kernelLogLines,
   type Launch,
+  type LimitVerdict,
   MAY_NOT_LOCK,
   type RunningGuest,
+  readOomRecord,
   readQemuMemory,
   readSliceLimits,
   scenario,
@@ -125,23 +126,27 @@ scenario(
       if (kind === 'plain')
         return skipCheck('small-limits-stop', 'a plain guest pins nothing that could exceed a limit');
       const tries = { 'half of RAM': RAM_MIB / 2, 'RAM and nothing more': RAM_MIB, 'RAM and 16 MiB': RAM_MIB + 16 };
-      const ends: Record<string, string> = {};
+      const verdicts: Record<string, LimitVerdict> = {};
       for (const [name, hardLimitMiB] of Object.entries(tries)) {
-        const since = new Set(await kernelLogLines(host));
+        const before = await readOomRecord(host);
         const launched = await launcher.launch(kind, 'small', { memoryMiB: RAM_MIB, memoryLimit: { hardLimitMiB } });
         if (isOutOfReach(launched, NO_LIMITS, ['small-limits-stop'])) return;
-        const { end, words } = await howLimitEnds(host, launched, since);
+        const verdict = await howLimitEnds(host, launched, before);
+        const { end, words } = verdict;
         note(`A hard limit of ${name} (${hardLimitMiB} MiB): ${end}. ${words}`);
         evidence.attach(`limit-${hardLimitMiB}-mib.txt`, words);
-        ends[name] = end;
+        verdicts[name] = verdict;
         if (launched.outcome === 'started') await launched.guest.stop();
       }
       // How much QEMU needs for itself is not documented, so that the last one is only reported.
-      const judged = Object.entries(ends).slice(0, 2);
+      const judged = Object.entries(verdicts).slice(0, 2);
+      const untold = judged.find(([, { end }]) => end === 'cannot be told');
+      const isBroken = judged.some(([, { end }]) => end === 'runs' || end === 'ended without a reason');
+      if (untold !== undefined && !isBroken) return skipCheck('small-limits-stop', untold[1].words);
       check('small-limits-stop', {
         expected: Object.fromEntries(judged.map(([name]) => [name, 'refused or killed'])),
-        actual: Object.fromEntries(judged),
-        passed: judged.every(([, end]) => end === 'refused' || end === 'killed'),
+        actual: Object.fromEntries(judged.map(([name, { end }]) => [name, end])),
+        passed: !isBroken,
       });
     });
 

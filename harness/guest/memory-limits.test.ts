@@ -1,9 +1,9 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { CleanupStack } from '../../core/cleanup.ts';
 import { readSevFacts } from '../host/facts.ts';
 import { type Host, openHost } from '../host/host.ts';
 import { parseHostName } from '../host/name.ts';
-import { howLimitEnds, impossibleMemoryMiB, kernelLogLines, readQemuMemory } from './memory-limits.ts';
+import { howLimitEnds, impossibleMemoryMiB, readOomRecord, readQemuMemory } from './memory-limits.ts';
 import { currentOwner } from './ownership.ts';
 import { GuestLauncher } from './running.ts';
 
@@ -25,9 +25,9 @@ beforeEach(async () => {
 afterEach(() => host.close());
 
 async function endWith(hardLimitMiB: number) {
-  const since = new Set(await kernelLogLines(host));
+  const before = await readOomRecord(host);
   const launch = await launcher.launch('sev', 'small', { memoryMiB: RAM_MIB, memoryLimit: { hardLimitMiB } });
-  return howLimitEnds(host, launch, since);
+  return howLimitEnds(host, launch, before);
 }
 
 describe('a hard limit', () => {
@@ -51,6 +51,38 @@ describe('a hard limit', () => {
       cgroupLimitKiB: 524_288,
       cgroup: expect.stringMatching(/^\/machine\.slice\//),
     });
+  });
+});
+
+describe('where users may not read the kernel log', () => {
+  const denied = {
+    outcome: 'unreadable',
+    because: 'dmesg: read kernel buffer failed: Operation not permitted',
+  } as const;
+  let kills: string[];
+  beforeEach(() => {
+    const { readFile } = host.shell;
+    vi.spyOn(host.shell, 'readFile').mockImplementation(async (file) => {
+      if (file === '/var/log/dmesg') return denied;
+      const count = file === '/sys/fs/cgroup/machine.slice/memory.events' ? kills.shift() : undefined;
+      if (count === undefined) return readFile(file);
+      return { outcome: 'read', bytes: Buffer.from(`low 0\nhigh 0\nmax 12\noom 2\noom_kill ${count}\n`) };
+    });
+  });
+
+  it('the count of the slice of all guests tells of a kill', async () => {
+    kills = ['1', '2'];
+    expect(await endWith(RAM_MIB + 16)).toMatchObject({ end: 'killed', words: expect.stringMatching(/from 1 to 2$/) });
+  });
+
+  it('an end without a reason cannot be told from a kill', async () => {
+    for (const counted of [[], ['1', '1']]) {
+      kills = counted;
+      expect(await endWith(RAM_MIB + 16)).toMatchObject({
+        end: 'cannot be told',
+        words: expect.stringMatching(/cannot be read \(dmesg: .*Operation not permitted\): run as root/),
+      });
+    }
   });
 });
 

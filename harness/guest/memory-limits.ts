@@ -17,6 +17,8 @@ export interface QemuMemory {
   readonly cgroupLimitKiB: number;
 }
 
+const GUESTS_SLICE = '/sys/fs/cgroup/machine.slice';
+
 type Unknown = { readonly outOfReach: string };
 
 /** Reads /proc and /sys/fs/cgroup on the host; `outOfReach` says what could not be read. */
@@ -53,7 +55,7 @@ async function leastLimit(host: Host, cgroup: string): Promise<number> {
 /** memory.high and memory.max of the slice that holds all guests, as the host's files have them. */
 export async function readSliceLimits(host: Host): Promise<Readonly<Record<'memory.high' | 'memory.max', string>>> {
   const [high, max] = await Promise.all(
-    ['high', 'max'].map((name) => readText(host, `/sys/fs/cgroup/machine.slice/memory.${name}`)),
+    ['high', 'max'].map((name) => readText(host, `${GUESTS_SLICE}/memory.${name}`)),
   );
   return { 'memory.high': high?.trim() ?? 'unknown', 'memory.max': max?.trim() ?? 'unknown' };
 }
@@ -72,17 +74,38 @@ export async function impossibleMemoryMiB(host: Host): Promise<number | { readon
   return Math.ceil((kiB('MemTotal') + kiB('SwapTotal')) / 1024) + 1024;
 }
 
-/** What became of a guest whose memory may be too small: it runs, was refused, or was killed, with the words for it. */
+/** What the kernel keeps of processes that the OOM killer of a cgroup ended. */
+export interface OomRecord {
+  /** Lines of its log, which not every host shows to users, or why they cannot be read. */
+  readonly log: readonly string[] | { readonly because: string };
+  /** How many there were in the slice of all guests, which every user may read where there is one. */
+  readonly kills: number | undefined;
+}
+
+export async function readOomRecord(host: Host): Promise<OomRecord> {
+  const [log, events] = await Promise.all([readKernelLog(host), readText(host, `${GUESTS_SLICE}/memory.events`)]);
+  const kills = /^oom_kill (\d+)$/m.exec(events ?? '')?.[1];
+  return { log, kills: kills === undefined ? undefined : Number(kills) };
+}
+
+/** The log as it is now: of an emulated host, which runs no commands, a file; on a real one that file is of its boot. */
+async function readKernelLog(host: Host): Promise<OomRecord['log']> {
+  const reading = await (host.kind === 'emulated' ? host.shell.readFile('/var/log/dmesg') : host.shell.run(['dmesg']));
+  if (reading.outcome === 'read') return Buffer.from(reading.bytes).toString().split('\n');
+  return { because: reading.outcome === 'absent' ? 'the host has no dmesg' : reading.because };
+}
+
+/** What became of a guest whose memory may be too small, with the words for it. */
 export interface LimitVerdict {
-  readonly end: 'runs' | 'refused' | 'killed' | 'ended without a reason';
+  readonly end: 'runs' | 'refused' | 'killed' | 'ended without a reason' | 'cannot be told';
   readonly words: string;
 }
 
 const NO_MEMORY = /Cannot allocate memory|Resource temporarily unavailable/;
 const SETTLE_MS = 300;
 
-/** Tells a refusal of the kernel from the OOM killer of a cgroup, which shows in the kernel's log alone. */
-export async function howLimitEnds(host: Host, launch: Launch, since: ReadonlySet<string>): Promise<LimitVerdict> {
+/** Tells a refusal of the kernel from the OOM killer of a cgroup, of which libvirt knows nothing. */
+export async function howLimitEnds(host: Host, launch: Launch, before: OomRecord): Promise<LimitVerdict> {
   if (launch.outcome === 'refused' && NO_MEMORY.test(launch.refusal.text)) {
     return { end: 'refused', words: launch.refusal.text };
   }
@@ -90,19 +113,23 @@ export async function howLimitEnds(host: Host, launch: Launch, since: ReadonlySe
     await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
     if ((await launch.guest.currentState()) === 'running') return { end: 'runs', words: 'the guest runs' };
   }
-  const killed = (await kernelLogLines(host)).find((line) => !since.has(line) && /Killed process/.test(line));
+  const { log, kills } = await readOomRecord(host);
+  const killed = newKill(before, { log, kills });
   if (killed !== undefined) return { end: 'killed', words: killed };
+  const words = launch.outcome === 'refused' ? launch.refusal.text : 'neither libvirt nor the kernel says why';
+  if (!('because' in log)) return { end: 'ended without a reason', words };
   return {
-    end: 'ended without a reason',
-    words: launch.outcome === 'refused' ? launch.refusal.text : 'neither libvirt nor the kernel says why',
+    end: 'cannot be told',
+    words: `the kernel's log, which says whom the OOM killer ended, cannot be read (${log.because}): run as root on the host. ${words}`,
   };
 }
 
-/** The kernel's log: `dmesg`, else the file that some systems keep; empty where neither can be read. */
-export async function kernelLogLines(host: Host): Promise<readonly string[]> {
-  const live = await host.shell.run(['dmesg']);
-  const text = live.outcome === 'read' ? Buffer.from(live.bytes).toString() : await readText(host, '/var/log/dmesg');
-  return text?.split('\n') ?? [];
+function newKill(before: OomRecord, now: OomRecord): string | undefined {
+  if (now.kills !== undefined && before.kills !== undefined && now.kills > before.kills)
+    return `oom_kill in ${GUESTS_SLICE}/memory.events went from ${before.kills} to ${now.kills}`;
+  if ('because' in before.log || 'because' in now.log) return undefined;
+  const since = new Set(before.log);
+  return now.log.find((line) => !since.has(line) && /Killed process/.test(line));
 }
 
 async function readText(host: Host, file: string): Promise<string | undefined> {
