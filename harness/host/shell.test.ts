@@ -4,7 +4,7 @@ import path from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { type HostShell, shellOf } from './shell.ts';
-import { atMost, forAnyLoginShell } from './shell-commands.ts';
+import { forAnyLoginShell } from './shell-commands.ts';
 
 let folder: string;
 /** What `command=` of a libvirt URI can name: an ssh that runs its last word here. */
@@ -180,28 +180,6 @@ describe('as a user who may not kill a process', () => {
       throw Object.assign(new Error('kill EPERM'), { code: 'EPERM' });
     });
     expect(await shellOf('qemu:///system').kill(1)).toEqual({ outOfReach });
-  });
-});
-
-describe('many questions at once', () => {
-  it('go out a few at a time, in their order, and one that fails holds up no other', async () => {
-    const begun: number[] = [];
-    let underWay = 0;
-    let most = 0;
-    const ask = atMost(4, async (number: number) => {
-      begun.push(number);
-      underWay++;
-      most = Math.max(most, underWay);
-      await new Promise(setImmediate);
-      underWay--;
-      if (number === 2) throw new Error('refused');
-      return number;
-    });
-    const numbers = Array.from({ length: 20 }, (_, number) => number);
-    const answers = await Promise.allSettled(numbers.map(ask));
-    expect(most).toBe(4);
-    expect(begun).toEqual(numbers);
-    expect(answers.filter(({ status }) => status === 'fulfilled')).toHaveLength(19);
   });
 });
 

@@ -1,11 +1,11 @@
 import { type FileHandle, open } from 'node:fs/promises';
+import { atMost } from '../../core/at-most.ts';
 import { concatBytes } from '../../core/bytes.ts';
 import { errorText } from '../../core/errors.ts';
 import { harnessError } from '../errors.ts';
 import { type LibvirtConnection, parseLibvirtUri } from '../libvirt/index.ts';
 import { sshArguments } from '../libvirt/transport/ssh.ts';
 import {
-  atMost,
   folderNames,
   forAnyLoginShell,
   looksByCommand,
