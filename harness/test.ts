@@ -77,7 +77,17 @@ export {
 } from './guest/policy-trial.ts';
 export { GuestLauncher, type Launch, type LiveGuest, type PausedGuest, type RunningGuest } from './guest/running.ts';
 export { randomBytesHex, sha256Hex, shortcutsOf } from './guest/shortcuts.ts';
-export { countPlainGuests, countRunning, fillSlots, launchEach, stopAll } from './guest/slot-guests.ts';
+export {
+  allowLaunches,
+  checkFilled,
+  checkOneMore,
+  countPlainGuests,
+  countRunning,
+  fillSlots,
+  launchEach,
+  launchTogether,
+  stopAll,
+} from './guest/slot-guests.ts';
 export { kindPolicy } from './guest/spec.ts';
 export { MAY_NOT_LOCK, startDefined } from './guest/start.ts';
 export { forgeChain, ownerObjections, type Tampering, tamper, withOtherPdh } from './guest/tampering.ts';
@@ -138,4 +148,4 @@ export {
   readFirmwareVersions,
   readIdentities,
 } from './host/secure-processor/versions.ts';
-export { advertisedLimits, hardwareLimits, type SlotPool, slotLimit, slotsInUse } from './host/slots.ts';
+export { advertisedLimits, hardwareLimits, type SlotPool, slotLimit, slotRoom, slotsInUse } from './host/slots.ts';

@@ -58,7 +58,10 @@ function buildProgram(finish: (code: number) => void): Command {
         .default([], 'none'),
     )
     .addOption(
-      new Option('--max-guests <n>', 'slot limit of a host that does not say it itself')
+      new Option(
+        '--max-guests <n>',
+        'most guests of a kind that slot scenarios run at a time; the slot limit where libvirt names none',
+      )
         .env('SEV_HARNESS_MAX_GUESTS')
         .argParser(count(1, 'the limit')),
     )
@@ -70,7 +73,7 @@ function buildProgram(finish: (code: number) => void): Command {
         .default(0),
     )
     .addOption(
-      new Option('--timeout <s>', 'seconds that one scenario may take')
+      new Option('--timeout <s>', 'seconds that one scenario may take (default: 600, and more for many slots)')
         .env('SEV_HARNESS_TIMEOUT')
         .argParser(count(1, 'seconds')),
     )

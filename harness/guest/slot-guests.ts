@@ -1,5 +1,7 @@
+import { atMost } from '../../core/at-most.ts';
 import type { ScenarioContext } from '../fixtures/scenario.ts';
 import type { Refusal } from '../host/refusal.ts';
+import type { SlotRoom } from '../host/slots.ts';
 import { impossibleMemoryMiB } from './memory-limits.ts';
 import { guestName } from './ownership.ts';
 import type { GuestLauncher, Launch, RunningGuest } from './running.ts';
@@ -36,6 +38,67 @@ export async function launchEach(
     guests: launches.flatMap((launch) => (launch.outcome === 'started' ? [launch.guest] : [])),
     refusals: launches.flatMap((launch) => (launch.outcome === 'refused' ? [launch.refusal.text] : [])),
   };
+}
+
+/**
+ * libvirt works on five calls of a client at a time (max_client_requests of libvirtd.conf), and reads nothing that comes after
+ * them, no sign of life either: one less, so that it hears us while several guests race for the last slot.
+ */
+const LAUNCHES_AT_A_TIME = 4;
+
+/** Starts `count` guests, several at a time, whatever becomes of each. */
+export function launchTogether(
+  launcher: GuestLauncher,
+  kind: GuestKind,
+  role: string,
+  count: number,
+): Promise<Launch[]> {
+  const launch = atMost(LAUNCHES_AT_A_TIME, () => launcher.launch(kind, role));
+  return Promise.all(Array.from({ length: count }, launch));
+}
+
+/** On hardware a small guest starts and ends in a second or two; a host may take somewhat longer for each of hundreds. */
+const LAUNCH_LIMIT_MS = 5000;
+
+/** Gives a scenario the time for so many launches, beside what every scenario has. */
+export function allowLaunches({ allowTime }: Pick<ScenarioContext, 'allowTime'>, launches: number): void {
+  allowTime(launches * LAUNCH_LIMIT_MS);
+}
+
+/**
+ * Judges a promise that so many guests were started. A run that is held back below the limit may find it broken, and shows
+ * nothing when it does not.
+ */
+export function checkFilled(
+  { check, skipCheck }: Pick<ScenarioContext, 'check' | 'skipCheck'>,
+  id: string,
+  { guests, refusal }: Filled,
+  { guests: expected, heldBack }: SlotRoom,
+): void {
+  if (refusal === undefined && heldBack !== undefined) skipCheck(id, heldBack);
+  else
+    check(id, {
+      expected,
+      actual: guests.length,
+      ...(refusal === undefined ? {} : { because: refusal.text }),
+    });
+}
+
+/** Checks that one guest more is refused, unless the run is held back below the limit; returns those that run all the same. */
+export async function checkOneMore(
+  { check, skipCheck }: Pick<ScenarioContext, 'check' | 'skipCheck'>,
+  id: string,
+  launcher: GuestLauncher,
+  kind: GuestKind,
+  heldBack: string | undefined,
+): Promise<RunningGuest[]> {
+  if (heldBack !== undefined) {
+    skipCheck(id, heldBack);
+    return [];
+  }
+  const { outcomes, guests } = await launchEach(launcher, kind, 'beyond', 1);
+  check(id, { expected: ['refused'], actual: outcomes });
+  return guests;
 }
 
 /** How many of these guests the host says are running. */

@@ -3,7 +3,7 @@ import type { SevFacts } from './facts.ts';
 import { openHost } from './host.ts';
 import { parseHostName } from './name.ts';
 import { capabilitiesOf, unmetNeeds } from './needs.ts';
-import { advertisedLimits, hardwareLimits, poolOfDomainXml, slotLimit } from './slots.ts';
+import { advertisedLimits, hardwareLimits, poolOfDomainXml, slotLimit, slotRoom } from './slots.ts';
 
 const naplesEs: SevFacts = {
   domainCapabilities: { cbitpos: 47, reducedPhysBits: 5, maxGuests: 11, maxEsGuests: 4 },
@@ -37,6 +37,30 @@ describe('slotLimit', () => {
     expect(() => slotLimit(silent, 'sev', undefined)).toThrow(
       expect.objectContaining({ code: 'SLOT_LIMIT_UNKNOWN', hint: expect.stringContaining('--max-guests') }),
     );
+  });
+});
+
+describe('slotRoom', () => {
+  const promised = slotLimit(naplesEs, 'sev', undefined);
+
+  it('is every free slot, also where more guests are allowed than there are', () => {
+    const all = { free: 8, guests: 8, howMany: 'all 8 free', heldBack: undefined };
+    expect(slotRoom(promised, 3, undefined)).toEqual(all);
+    expect(slotRoom(promised, 3, 8)).toEqual(all);
+  });
+
+  it('ends where --max-guests says, with the reason why the limit is not reached', () => {
+    expect(slotRoom(promised, 3, 2)).toEqual({
+      free: 8,
+      guests: 2,
+      howMany: '2 of 8 free',
+      heldBack: "--max-guests 2 holds this run below the host's limit of 11, of which 8 are free",
+    });
+  });
+
+  it('is all of a limit that --max-guests itself names', () => {
+    const silent = { ...naplesEs, domainCapabilities: undefined, nodeSevInfo: undefined };
+    expect(slotRoom(slotLimit(silent, 'sev', 20), 3, 20)).toMatchObject({ guests: 17, heldBack: undefined });
   });
 });
 

@@ -30,6 +30,26 @@ export function slotLimit(facts: SevFacts, pool: SlotPool, configured: number | 
   });
 }
 
+/** What a run may fill of a pool. */
+export interface SlotRoom {
+  /** Slots that nobody has. */
+  readonly free: number;
+  /** How many of them this run fills. */
+  readonly guests: number;
+  /** The same in words: `all 15 free`, `3 of 15 free`. */
+  readonly howMany: string;
+  /** Why it does not come to the limit, when `--max-guests` holds it back: it can break what the limit promises, and not show it. */
+  readonly heldBack: string | undefined;
+}
+
+export function slotRoom({ limit }: SlotLimit, inUse: number, maxGuests: number | undefined): SlotRoom {
+  const free = limit - inUse;
+  if (maxGuests === undefined || maxGuests >= free)
+    return { free, guests: free, howMany: `all ${free} free`, heldBack: undefined };
+  const heldBack = `--max-guests ${maxGuests} holds this run below the host's limit of ${limit}, of which ${free} are free`;
+  return { free, guests: maxGuests, howMany: `${maxGuests} of ${free} free`, heldBack };
+}
+
 /** What libvirt promises, by source. */
 export function advertisedLimits(facts: SevFacts, pool: SlotPool): { domcapabilities?: number; nodesevinfo?: number } {
   const domcapabilities = pool === 'sev' ? facts.domainCapabilities?.maxGuests : facts.domainCapabilities?.maxEsGuests;
