@@ -5,7 +5,7 @@ import { type Host, openHost } from '../host/host.ts';
 import { parseHostName } from '../host/name.ts';
 import { currentOwner } from './ownership.ts';
 import { GuestLauncher } from './running.ts';
-import { fillSlots, launchTogether } from './slot-guests.ts';
+import { countPlainGuests, fillSlots, launchTogether } from './slot-guests.ts';
 
 let host: Host;
 let launcher: GuestLauncher;
@@ -37,5 +37,24 @@ describe('guests that race for the last slots', () => {
     expect(launches.filter(({ outcome }) => outcome === 'started')).toHaveLength(2);
     expect(seen.slice(0, 4)).toEqual([1, 2, 3, 4]);
     expect(Math.max(...seen)).toBe(4);
+  });
+});
+
+describe('plain guests that are counted', () => {
+  const count = () => countPlainGuests({ host, settings }, launcher, 3, (guest) => guest.stop());
+
+  it('are as many as run after each thing that was done', async () => {
+    const { expected, actual, ...more } = await count();
+    expect(actual).toEqual(expected);
+    expect(Object.keys(expected)).toEqual(['starts', 'a stop', 'a kill', 'a failed launch', 'all were stopped']);
+    expect(more).toEqual({});
+  });
+
+  it('leave a kill open that is out of reach, with the reason', async () => {
+    vi.spyOn(host.shell, 'kill').mockResolvedValue({ outOfReach: 'run as root' });
+    const { expected, actual, leavesOpen } = await count();
+    expect(actual).toEqual(expected);
+    expect(expected).not.toHaveProperty('a kill');
+    expect(leavesOpen).toBe('how many guests are listed after a kill: run as root');
   });
 });
