@@ -14,12 +14,16 @@ import {
   withFacts,
   withoutCounts,
   withParameter,
+  withStatus,
   withVersions,
 } from './test-readings.ts';
 
 describe('the ways to be wrong are named, the root first', () => {
   const off = withParameter(read('N'));
-  const initFailed = read(['ccp 0000:22:00.1: SEV: failed to INIT error 0x13, rc -5']);
+  const started = (...log: string[]) => ({
+    platformStatus: unknown,
+    kernelLog: read(log.map((line) => `ccp 0: ${line}`)),
+  });
   it.each<[string, PreflightReadings, WrongWay, RegExp]>([
     [
       'a virtual machine on Intel',
@@ -64,7 +68,49 @@ describe('the ways to be wrong are named, the root first', () => {
       'kernel-parameter',
       /Remove that/,
     ],
-    ['firmware that does not start', { ...off, kernelLog: initFailed }, 'sev-firmware', /SMEE to Enabled/],
+    [
+      'firmware that does not start',
+      { ...off, ...started('SEV: failed to INIT error 0x13, rc -5') },
+      'sev-firmware',
+      /SMEE to Enabled/,
+    ],
+    [
+      'firmware that does not start, in the words of Linux 6.15',
+      { ...off, ...started('SEV: INIT_EX failed 0x13, rc -5') },
+      'sev-firmware',
+      /SMEE to Enabled/,
+    ],
+    [
+      'firmware that does not start, after SEV-SNP and before its API, as of Linux 6.9',
+      {
+        ...withFacts(noSev),
+        ...started(
+          'SEV-SNP: failed to INIT rc -5, error 0x3',
+          'SEV: failed to INIT error 0x1, rc -5',
+          'SEV API:1.55 build:7',
+        ),
+      },
+      'sev-firmware',
+      /failure of SEV-SNP before it/,
+    ],
+    [
+      'firmware of which libvirt has a key from before',
+      { ...goodReadings, ...started('SEV: failed to INIT error 0x3, rc -5') },
+      'sev-firmware',
+      /IOMMU/,
+    ],
+    [
+      'firmware that gives no version',
+      { ...withFacts(noSev), ...started('SEV: failed to get status. Error: 0x8003') },
+      'sev-firmware',
+      /Update the BIOS/,
+    ],
+    [
+      'firmware that does not answer',
+      { ...withFacts(noSev), ...started('sev command 0x20 timed out, disabling PSP') },
+      'sev-firmware',
+      /^Reboot/,
+    ],
     [
       '/dev/sev missing',
       { ...withFacts(noSev), devSev: absent, devSevStat: absent },
@@ -117,6 +163,24 @@ describe('the ways to be wrong are named, the root first', () => {
       /libvirtd/,
     ],
     [
+      'stale capabilities of virtqemud',
+      { ...withFacts(noSev), memoryLock: read({ daemon: 'virtqemud', soft: 'unlimited' }) },
+      'stale-capabilities',
+      /systemctl stop virtqemud/,
+    ],
+    [
+      'stale capabilities of a daemon that nobody may look at',
+      { ...withFacts(noSev), memoryLock: unknown },
+      'stale-capabilities',
+      /systemctl start libvirtd \(virtqemud/,
+    ],
+    [
+      'stale capabilities of a session',
+      { ...withFacts(noSev), isSession: true },
+      'stale-capabilities',
+      /~\/\.cache\/libvirt\/qemu\/capabilities/,
+    ],
+    [
       'QEMU from before SEV',
       withFacts({ ...noSev, versions: { ...goodFacts.versions, qemu: '2.11.1' } }),
       'software-too-old',
@@ -142,10 +206,17 @@ describe('the ways to be wrong are named, the root first', () => {
     expect(report.diagnoses[0]?.hint).toMatch(hint);
   });
 
-  it('names no failure of a firmware that started later', () => {
-    const log = ['ccp: SEV: failed to INIT error 0x18, rc -5', 'ccp: SEV API:1.55 build:29'];
-    const report = evaluatePreflight({ ...off, kernelLog: read(log) });
-    expect(report.diagnoses.map(({ way }) => way)).toEqual(['kernel-parameter']);
+  it('names no failure of a firmware that says itself that it has started', () => {
+    const log = { kernelLog: read(['ccp 0: SEV: failed to INIT error 0x18, rc -5']) };
+    expect(evaluatePreflight({ ...off, ...log }).diagnoses.map(({ way }) => way)).toEqual(['kernel-parameter']);
+    expect(evaluatePreflight({ ...withStatus({ state: 'UNINIT' }), ...log }).diagnoses).toMatchObject([
+      { way: 'sev-firmware' },
+    ]);
+  });
+
+  it('takes a failure of SEV-SNP alone for none of SEV', () => {
+    const readings = { ...goodReadings, ...started('SEV-SNP: SNP_INIT_EX failed rc -5, error 0x3') };
+    expect(evaluatePreflight(readings)).toMatchObject({ verdict: 'usable', diagnoses: [] });
   });
 });
 

@@ -1,3 +1,4 @@
+import { initFailure } from '../../../diagnosis/init-failure.ts';
 import type { PlatformStatus } from '../../secure-processor/device.ts';
 import type { FileStat } from '../../shell.ts';
 import {
@@ -8,33 +9,43 @@ import {
   versionNumbers,
 } from '../minimums.ts';
 import { known, type PreflightReadings, type Reading, read } from '../readings.ts';
+import { reprobe } from '../reprobe.ts';
 import { type Finding, type PreflightCheck, unread } from '../row.ts';
 import { generationOf } from './processor.ts';
 
 const API_LINE = /\bSEV(?:-SNP)? API:\s*(\d+)\.(\d+) build:\s*(\d+)/;
-const INIT_FAILED = /\bSEV(?:-SNP)?: failed to INIT (?:error (0x[0-9a-f]+)|rc -?\d+, error (0x[0-9a-f]+))/i;
+const INIT_FAILED = new RegExp(`${initFailure('SEV')} (0x[0-9a-f]+)`);
+const INIT_HINTS: Readonly<Record<number, string>> = {
+  1: 'Error 0x1 (invalid platform state): look in the kernel log for a failure of SEV-SNP before it, and update the BIOS, whose boot loader must know the SEV firmware.',
+  3: 'Error 0x3 (invalid configuration): check SMEE, the IOMMU and UEFI boot in the BIOS.',
+  19: 'Error 0x13 (hardware error): set SMEE to Enabled in the BIOS, not to Auto, and update the BIOS.',
+};
+const GIVEN_UP = /\bsev command 0x[0-9a-f]+ timed out, disabling PSP/;
 const SELINUX_TYPE = 'sev_device_t';
-const STALE_REMEDY_AFTER_FIX =
-  'Then let libvirt probe QEMU again: systemctl stop libvirtd; rm -f /var/cache/libvirt/qemu/capabilities/*; systemctl start libvirtd.';
 
-/** What the kernel log says of a firmware that did not start, unless it says later that it did. */
-export function firmwareFailure(readings: PreflightReadings): { line: string; hint: string } | undefined {
-  const log = known(readings.kernelLog) ?? [];
-  const index = log.findLastIndex((line) => INIT_FAILED.test(line));
-  const line = log[index];
-  if (line === undefined || log.slice(index + 1).some((later) => API_LINE.test(later))) return undefined;
-  const code = Number(
-    INIT_FAILED.exec(line)
-      ?.slice(1)
-      .find((group) => group !== undefined),
-  );
-  const hint =
-    code === 0x13
-      ? 'Error 0x13 (hardware error): set SMEE to Enabled in the BIOS, not to Auto, and update the BIOS.'
-      : code === 0x3
-        ? 'Error 0x3 (invalid configuration): check SMEE, the IOMMU and UEFI boot in the BIOS.'
-        : 'Update the BIOS; the number is a status of the SEV API.';
-  return { line, hint };
+export const NO_FIRMWARE_HINT =
+  "Run 'modprobe ccp' and read what it says in the kernel log; the BIOS may hide the secure processor (PSP).";
+
+/**
+ * What the kernel log says of a firmware that did not start. Only the firmware's own answer takes that back: Linux 6.9 to
+ * 6.14 print the line with the API after an INIT that failed, too.
+ */
+export function firmwareFailure({
+  kernelLog,
+  platformStatus,
+}: PreflightReadings): { line: string; hint: string } | undefined {
+  if (platformStatus.outcome === 'read' && platformStatus.value.state !== 'UNINIT') return undefined;
+  const log = known(kernelLog) ?? [];
+  const givenUp = log.findLast((line) => GIVEN_UP.test(line));
+  if (givenUp !== undefined)
+    return {
+      line: givenUp,
+      hint: 'Reboot: until then the kernel does not ask it again. If it comes back, update the BIOS.',
+    };
+  const line = log.findLast((one) => INIT_FAILED.test(one));
+  if (line === undefined) return undefined;
+  const hint = INIT_HINTS[Number(INIT_FAILED.exec(line)?.[1])];
+  return { line, hint: hint ?? 'Update the BIOS; the number is a status of the SEV API.' };
 }
 
 function libvirtSaysSev(readings: PreflightReadings): boolean | undefined {
@@ -66,14 +77,14 @@ function deviceAccess(readings: PreflightReadings): Finding {
     found,
     expected: 'read and write for the user that QEMU runs as',
     way: 'dev-sev-permissions',
-    hint: `Install libvirt newer than 5.1.0, or give QEMU the device (a udev rule: KERNEL=="sev", GROUP="kvm", MODE="0660"). ${STALE_REMEDY_AFTER_FIX}`,
+    hint: `Install libvirt newer than 5.1.0, or give QEMU the device (a udev rule: KERNEL=="sev", GROUP="kvm", MODE="0660"). ${reprobe(readings)}`,
   } as const;
   if (readings.isSession)
     return {
       outcome: 'fail',
       ...closed,
       because: 'a libvirt session daemon and its QEMU run as an ordinary user, who may not open it',
-      hint: `Use qemu:///system, or let the user open the device. ${STALE_REMEDY_AFTER_FIX}`,
+      hint: `Use qemu:///system, or let the user open the device. ${reprobe(readings)}`,
     };
   if (version === undefined || says === undefined)
     return { outcome: 'unknown', found, because: 'libvirt did not answer' };
@@ -137,7 +148,7 @@ function deviceLabel(readings: PreflightReadings): Finding {
     found,
     expected: `${SELINUX_TYPE}, selinux-policy ${SELINUX_POLICY_MINIMUM.version.join('.')}-${SELINUX_POLICY_MINIMUM.release} or newer`,
     because: 'SELinux keeps QEMU (svirt_t) from touching the device',
-    hint: `Update selinux-policy and run 'restorecon /dev/sev', or allow svirt_t with audit2allow. ${STALE_REMEDY_AFTER_FIX}`,
+    hint: `Update selinux-policy and run 'restorecon /dev/sev', or allow svirt_t with audit2allow. ${reprobe(readings)}`,
   };
 }
 
@@ -160,37 +171,32 @@ function describeStatus({ state, guestCount, isEsEnabled, isExternallyOwned }: P
   return `${state}, ${guestCount} guests, ${owner}, SEV-ES ${isEsEnabled ? 'on' : 'off'}`;
 }
 
-/** The firmware's own word first: a key that libvirt has may be from before. */
+/** The firmware's own word first, then the kernel's: a key that libvirt has may be from before. */
 function firmwareState(readings: PreflightReadings): Finding {
   const { platformStatus, libvirt } = readings;
+  const failure = firmwareFailure(readings);
+  if (failure !== undefined)
+    return {
+      outcome: 'fail',
+      way: 'sev-firmware',
+      found: failure.line,
+      expected: 'INIT or WORKING',
+      because: 'the kernel started the firmware, and it refused',
+      hint: failure.hint,
+    };
   if (platformStatus.outcome === 'read') {
     const found = describeStatus(platformStatus.value);
     if (platformStatus.value.state !== 'UNINIT') return { outcome: 'pass', found };
-    return (
-      failedStart(readings) ?? {
-        outcome: 'unknown',
-        found,
-        because: 'the kernel starts it when a guest first needs it',
-      }
-    );
+    return { outcome: 'unknown', found, because: 'the kernel starts it when a guest first needs it' };
   }
   if (known(libvirt)?.nodeSevInfo?.pdh !== undefined)
-    return { outcome: 'pass', found: 'started: it gave its Diffie-Hellman key to libvirt' };
+    return {
+      outcome: 'pass',
+      found: 'libvirt has its Diffie-Hellman key',
+      because: 'it had started when libvirt probed QEMU: the key may be cached',
+    };
   const because = `${platformStatus.because}; libvirt has no platform key, and the kernel log has no failure`;
-  return failedStart(readings) ?? { outcome: 'unknown', because };
-}
-
-function failedStart(readings: PreflightReadings): Finding | undefined {
-  const failure = firmwareFailure(readings);
-  if (failure === undefined) return undefined;
-  return {
-    outcome: 'fail',
-    way: 'sev-firmware',
-    found: failure.line,
-    expected: 'INIT or WORKING',
-    because: 'the kernel started the firmware, and it refused',
-    hint: failure.hint,
-  };
+  return { outcome: 'unknown', because };
 }
 
 export const sevFirmwareChecks: readonly PreflightCheck[] = [
@@ -208,7 +214,7 @@ export const sevFirmwareChecks: readonly PreflightCheck[] = [
         found: readings.devSev.because,
         expected: 'a character device',
         because: 'the ccp driver did not find the SEV firmware',
-        hint: "Run 'modprobe ccp' and read what it says in the kernel log; the BIOS may hide the secure processor (PSP).",
+        hint: NO_FIRMWARE_HINT,
       };
     },
   },
@@ -240,8 +246,7 @@ export const sevFirmwareChecks: readonly PreflightCheck[] = [
     id: 'firmware.state',
     parent: 'firmware.device',
     title: 'State of the SEV firmware',
-    source:
-      'PLATFORM_STATUS of /dev/sev, else nodesevinfo (a platform key needs a started firmware); the kernel log of ccp',
+    source: 'PLATFORM_STATUS of /dev/sev, else the kernel log of ccp and the platform key of nodesevinfo',
     evaluate: firmwareState,
   },
   {

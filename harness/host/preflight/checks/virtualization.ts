@@ -8,12 +8,9 @@ import {
 } from '../minimums.ts';
 import { isOn } from '../parse.ts';
 import { known, type PreflightReadings } from '../readings.ts';
+import { reprobe } from '../reprobe.ts';
 import { type Finding, type PreflightCheck, unread } from '../row.ts';
 import { firmwareFailure } from './sev-firmware.ts';
-
-/** The article, "Checking SEV support in the virt stack". */
-const STALE_REMEDY =
-  'Stop libvirtd (systemctl stop libvirtd.service), remove its cache (rm -f /var/cache/libvirt/qemu/capabilities/*) and start it again; nova-compute must be restarted too.';
 
 const NAMES = { qemu: 'QEMU', libvirt: 'libvirt' } as const;
 
@@ -81,7 +78,7 @@ function sevInDomainCapabilities(readings: PreflightReadings): Finding {
     ...no,
     way: 'stale-capabilities',
     because: 'the kernel has SEV on and /dev/sev is there: libvirt answers from a cache of before',
-    hint: `${STALE_REMEDY} If it still says no, QEMU was built without SEV or may not open /dev/sev.`,
+    hint: `${reprobe(readings)} nova-compute must be restarted too. If it still says no, QEMU was built without SEV or may not open /dev/sev.`,
   };
 }
 
@@ -194,7 +191,8 @@ export const virtualizationChecks: readonly PreflightCheck[] = [
     parent: 'libvirt.sev',
     title: 'libvirt and the processor name the same C-bit',
     source: 'cbitpos of the domain capabilities, nodesevinfo and CPUID',
-    evaluate: ({ libvirt, encryptionLeaf }) => {
+    evaluate: (readings) => {
+      const { libvirt, encryptionLeaf } = readings;
       if (libvirt.outcome !== 'read') return unread(libvirt);
       const { found, agree } = agreement({
         domcapabilities: libvirt.value.domainCapabilities?.cbitpos,
@@ -206,7 +204,7 @@ export const virtualizationChecks: readonly PreflightCheck[] = [
         outcome: 'warn',
         found,
         because: 'a guest with the wrong C-bit does not start',
-        hint: STALE_REMEDY,
+        hint: reprobe(readings),
       };
     },
   },
@@ -237,7 +235,8 @@ export const virtualizationChecks: readonly PreflightCheck[] = [
     parent: 'libvirt.sev',
     title: 'nodesevinfo gives platform key and certificates',
     source: 'virNodeGetSEVInfo',
-    evaluate: ({ libvirt }) => {
+    evaluate: (readings) => {
+      const { libvirt } = readings;
       if (libvirt.outcome !== 'read') return unread(libvirt);
       const { nodeSevInfo, unknown } = libvirt.value;
       if (nodeSevInfo?.pdh !== undefined && nodeSevInfo.certChain !== undefined)
@@ -247,14 +246,14 @@ export const virtualizationChecks: readonly PreflightCheck[] = [
           outcome: 'warn',
           because: unknown.nodeSevInfo ?? 'libvirt did not answer',
           expected: 'pdh and cert-chain',
-          hint: STALE_REMEDY,
+          hint: reprobe(readings),
         };
       return {
         outcome: 'warn',
         found: Object.keys(nodeSevInfo).join(', '),
         expected: 'pdh and cert-chain',
         because: 'guests start, and their owners cannot make a session for this host',
-        hint: STALE_REMEDY,
+        hint: reprobe(readings),
       };
     },
   },
