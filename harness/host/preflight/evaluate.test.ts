@@ -138,12 +138,30 @@ describe('one thing wrong changes its own row and those that follow from it', ()
     ['an Intel processor', withCpu({ vendor: 'GenuineIntel' }), { 'cpu.vendor': 'fail' }],
     ['a Hygon processor', withCpu({ vendor: 'HygonGenuine' }), { 'cpu.vendor': 'warn' }],
     ['a client processor', withCpu({ brand: 'AMD Ryzen 9' }), { 'cpu.generation': 'warn' }],
+    [
+      'an EPYC for socket AM5',
+      withCpu({ brand: 'AMD EPYC 4564P', family: 25, model: 0x61 }),
+      { 'cpu.generation': 'warn' },
+    ],
+    ['an engineering sample', withCpu({ brand: 'AMD Eng Sample: 100-0', family: 26, model: 2 }), {}],
     ['an EPYC that we do not know', withCpu({ family: 0x1b }), { 'cpu.generation': 'unknown' }],
     ['vulnerable Milan microcode', withCpu({ microcode: 0x0a0011d9 }), { 'cpu.microcode': 'warn' }],
     ['fixed Milan microcode', withCpu({ microcode: 0x0a0011db }), {}],
     ['a processor without SEV', withLeaf({ sev: false }), { 'cpu.sev': 'fail' }],
     ['a processor without the leaf', { ...goodReadings, encryptionLeaf: absent }, { 'cpu.sev': 'fail' }],
-    ['all keys given to SEV-ES', withLeaf({ minSevAsid: 16 }), { 'cpu.asids': 'fail', ...countsDiffer }],
+    ['all keys given to SEV-ES', withLeaf({ minSevAsid: 16 }), { 'cpu.asids': 'warn', ...countsDiffer }],
+    [
+      'all keys given to SEV-ES, as everybody counts them then',
+      {
+        ...withLeaf({ minSevAsid: 16 }),
+        miscCapacity: read({ sev_es: 15 }),
+        libvirt: withFacts({
+          domainCapabilities: { cbitpos: 47, reducedPhysBits: 1, maxGuests: 0, maxEsGuests: 15 },
+          nodeSevInfo: { pdh: 'cGRo', certChain: 'Y2hhaW4=' },
+        }).libvirt,
+      },
+      { 'cpu.asids': 'warn' },
+    ],
     ['no keys given to SEV-ES', withLeaf({ minSevAsid: 1 }), { 'cpu.sev-es-asids': 'warn', ...countsDiffer }],
     [
       'a processor without SEV-ES',
@@ -279,6 +297,67 @@ describe('one thing wrong changes its own row and those that follow from it', ()
   });
 });
 
+describe('the row of SEV-SNP', () => {
+  const snp = (value: string, change: Partial<PreflightReadings> = {}): PreflightReadings => ({
+    ...withLeaf({ sevSnp: true }),
+    kvmAmd: { ...goodReadings.kvmAmd, sevSnp: read(value) },
+    ...change,
+  });
+  const log = (...lines: string[]) => ({ kernelLog: read(lines) });
+  const passthrough = 'AMD-Vi: SNP: IOMMU disabled or configured in passthrough mode, SNP cannot be supported.';
+  const failed = 'ccp 0: SEV-SNP: SNP_INIT_EX failed rc -5, error 0x3';
+
+  it.each<[string, PreflightReadings, RegExp, RegExp]>([
+    ['off', snp('N'), /cannot start; SEV guests can$/, /on by default: .*BIOS/],
+    ['switched off', snp('N', { commandLine: read('kvm_amd.sev_snp=0') }), /: kvm_amd\.sev_snp=0$/, /^Remove that/],
+    ['off with iommu=pt', snp('N', { commandLine: read('amd_iommu=on iommu=pt') }), /: iommu=pt$/, /iommu=pt/],
+    ['refused for the IOMMU', snp('N', log(passthrough)), /passthrough mode/, /iommu=pt/],
+    [
+      'refused for the RMP',
+      snp('N', log('SEV-SNP: Memory for the RMP table has not been reserved by BIOS')),
+      /not been reserved/,
+      /RMP/,
+    ],
+    [
+      'on with a firmware that did not start',
+      snp('Y', log(failed, 'ccp 0: SEV API:1.55 build:7')),
+      /SNP_INIT_EX/,
+      /BIOS/,
+    ],
+  ])('warns where it is %s', (_, readings, because, hint) => {
+    expect(row(readings, 'kernel.sev-snp-parameter')).toMatchObject({
+      outcome: 'warn',
+      because: expect.stringMatching(because),
+      hint: expect.stringMatching(hint),
+    });
+  });
+
+  it('passes where the firmware started after all', () => {
+    const readings = snp('Y', log(failed, 'ccp 0: SEV-SNP API:1.55 build:7'));
+    expect(row(readings, 'kernel.sev-snp-parameter').outcome).toBe('pass');
+  });
+
+  it('does not apply to Rome, whether CPUID can be read or not', () => {
+    const rome = withCpu({ model: 49, brand: 'AMD EPYC 7742' });
+    const readings = snp('N', { cpu: rome.cpu, encryptionLeaf: unknown });
+    expect(row(readings, 'kernel.sev-snp-parameter').outcome).toBe('n/a');
+  });
+});
+
+it("what modprobe's configuration forbids, and is on all the same, is said to be on", () => {
+  const readings = { ...goodReadings, modprobe: read([{ file: 'a.conf', line: 'blacklist ccp' }]) };
+  expect(row(readings, 'kernel.modprobe').because).toMatch(/^SEV is on in spite of/);
+  expect(row({ ...readings, devSev: absent }, 'kernel.modprobe').because).toMatch(/keeps SEV off$/);
+});
+
+it('a parameter that nobody switched off is explained by what KVM says', () => {
+  const kernelLog = read(['kvm_amd: SEV disabled (ASIDs 0 - 0)']);
+  const readings = { ...withParameter(read('N')), commandLine: read('quiet'), kernelLog };
+  expect(row(readings, 'kernel.sev-parameter').because).toBe(
+    'nothing switches SEV off, and KVM gave it up: kvm_amd: SEV disabled (ASIDs 0 - 0)',
+  );
+});
+
 describe('an unreadable fact is unknown, never "no"', () => {
   const fields = Object.entries(goodReadings).flatMap(([name, value]) =>
     typeof value === 'object' && 'outcome' in value ? [name] : [],
@@ -311,7 +390,7 @@ describe('an unreadable fact is unknown, never "no"', () => {
       ...nothing,
       where: 'none',
       isSession: false,
-      kvmAmd: { sev: unknown, sevEs: unknown, sevSnp: unknown },
+      kvmAmd: { sev: unknown, sevEs: unknown, sevSnp: unknown, npt: unknown, nrips: unknown },
       machineSlice: { high: unknown, max: unknown },
     });
     expect(report.counts).toMatchObject({ fail: 0, skip: 0 });

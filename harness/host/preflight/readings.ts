@@ -59,6 +59,8 @@ export interface PreflightReadings {
     readonly sev: Reading<string>;
     readonly sevEs: Reading<string>;
     readonly sevSnp: Reading<string>;
+    readonly npt: Reading<string>;
+    readonly nrips: Reading<string>;
   };
   readonly devSev: Reading<true>;
   readonly devSevStat: Reading<FileStat>;

@@ -63,7 +63,7 @@ export const goodReadings: PreflightReadings = {
   modprobe: read([]),
   unreadFiles: { modprobe: [], descriptors: [] },
   kvmAmdLoaded: read(true),
-  kvmAmd: { sev: read('Y'), sevEs: read('Y'), sevSnp: absent },
+  kvmAmd: { sev: read('Y'), sevEs: read('Y'), sevSnp: absent, npt: read('Y'), nrips: read('1') },
   devSev: read(true),
   devSevStat: read({ mode: 0o660, owner: 'root', group: 'kvm' }),
   platformStatus: read(goodStatus),

@@ -12,6 +12,7 @@ import {
   unknown,
   withCpu,
   withFacts,
+  withLeaf,
   withoutCounts,
   withParameter,
   withStatus,
@@ -20,6 +21,7 @@ import {
 
 describe('the ways to be wrong are named, the root first', () => {
   const off = withParameter(read('N'));
+  const nobodyAsked = { ...off, commandLine: read('quiet') };
   const started = (...log: string[]) => ({
     platformStatus: unknown,
     kernelLog: read(log.map((line) => `ccp 0: ${line}`)),
@@ -51,8 +53,65 @@ describe('the ways to be wrong are named, the root first', () => {
       /modprobe cpuid/,
     ],
     [
+      'not BIOS: the words of ccp, on a processor that may lack SEV',
+      {
+        ...off,
+        ...started('SEV: memory encryption not enabled by BIOS'),
+        encryptionLeaf: unknown,
+        cpu: withCpu({ flags: ['svm'], brand: 'AMD Ryzen 7' }).cpu,
+      },
+      'no-cpu-support',
+      /modprobe cpuid/,
+    ],
+    [
+      'not BIOS: without CPUID, on an EPYC 4004',
+      {
+        ...off,
+        encryptionLeaf: unknown,
+        cpu: withCpu({ flags: ['svm'], brand: 'AMD EPYC 4564P 16-Core Processor', family: 25, model: 0x61 }).cpu,
+      },
+      'no-cpu-support',
+      /Use a host/,
+    ],
+    [
+      'BIOS: an engineering sample without CPUID',
+      {
+        ...off,
+        encryptionLeaf: unknown,
+        cpu: withCpu({ flags: ['svm'], brand: 'AMD Eng Sample: 100-000001245-08', family: 26, model: 2 }).cpu,
+      },
+      'bios',
+      /SMEE/,
+    ],
+    [
+      'every key given to SEV-ES, where libvirt offers no SEV',
+      { ...withFacts(noSev), encryptionLeaf: withLeaf({ minSevAsid: 16 }).encryptionLeaf },
+      'bios',
+      /Lower|lower/,
+    ],
+    [
+      'KVM without nested paging',
+      { ...nobodyAsked, kvmAmd: { ...off.kvmAmd, npt: read('N') } },
+      'kernel-parameter',
+      /kvm_amd\.npt=0/,
+    ],
+    [
+      'KVM without next-RIP save',
+      { ...nobodyAsked, kvmAmd: { ...off.kvmAmd, nrips: read('0') } },
+      'kernel-parameter',
+      /kvm_amd\.nrips=0/,
+    ],
+    ['KVM that found no SEV firmware', { ...nobodyAsked, devSev: absent }, 'dev-sev-missing', /modprobe ccp/],
+    [
+      'KVM of Linux 5.4 that was asked and found no SEV firmware',
+      { ...withParameter(read('0')), devSev: absent },
+      'dev-sev-missing',
+      /modprobe ccp/,
+    ],
+    ['KVM that gave SEV up, and nobody knows why', nobodyAsked, 'kernel-parameter', /kernel log/],
+    [
       'kernel parameter, off by default',
-      { ...off, commandLine: read('quiet') },
+      { ...withParameter(read('0')), commandLine: read('quiet') },
       'kernel-parameter',
       /mem_encrypt=on kvm_amd\.sev=1/,
     ],

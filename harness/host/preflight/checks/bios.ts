@@ -2,28 +2,23 @@ import { type CpuInfo, known, type PreflightReadings } from '../readings.ts';
 import { type Finding, type PreflightCheck, unread } from '../row.ts';
 import { generationOf } from './processor.ts';
 
-/** drivers/crypto/ccp/sev-dev.c: the kernel took the SEV flag away because SYSCFG has no MemEncryptionModEn. */
+/** drivers/crypto/ccp/sev-dev.c prints it of every processor without the flag sev, also of one that never had SEV. */
 const NOT_ENABLED_BY_BIOS = /memory encryption not enabled by BIOS/;
 
 const BIOS_HINT =
   'Set SMEE (Secure Memory Encryption Enable) to Enabled in the BIOS, not to Auto, and SVM to Enabled; then reboot.';
 
-/** The line of the kernel log that says so. */
-export function biosComplaint(readings: PreflightReadings): string | undefined {
-  return known(readings.kernelLog)?.find((line) => NOT_ENABLED_BY_BIOS.test(line));
-}
-
 function flagMissing(cpu: CpuInfo, readings: PreflightReadings): Finding {
   const found = 'no sev among the flags of /proc/cpuinfo';
   const leafSaysSev = known(readings.encryptionLeaf)?.sev === true;
-  if (!leafSaysSev && generationOf(cpu) === undefined)
+  if (!leafSaysSev && !generationOf(cpu)?.sev)
     return {
       outcome: 'fail',
       way: 'no-cpu-support',
       found,
       expected: 'the flag sev',
       because: `${cpu.brand} is no EPYC processor that we know, and CPUID could not be read`,
-      hint: "'modprobe cpuid' lets the next run tell a processor without SEV from a BIOS with SEV off.",
+      hint: "'modprobe cpuid' lets the next run tell a processor without SEV from a BIOS with SEV off; ccp prints 'not enabled by BIOS' for both.",
     };
   return {
     outcome: 'fail',
@@ -44,8 +39,9 @@ export const biosChecks: readonly PreflightCheck[] = [
     title: 'The BIOS has memory encryption on',
     source: '/proc/cpuinfo flags (the article, "Enabling SEV on the host") and the kernel log of ccp',
     evaluate: (readings) => {
-      const complaint = biosComplaint(readings);
-      if (complaint !== undefined)
+      const complaint = known(readings.kernelLog)?.find((line) => NOT_ENABLED_BY_BIOS.test(line));
+      const hasSev = known(readings.encryptionLeaf)?.sev ?? generationOf(known(readings.cpu))?.sev;
+      if (complaint !== undefined && hasSev)
         return {
           outcome: 'fail',
           way: 'bios',

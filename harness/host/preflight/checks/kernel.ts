@@ -1,8 +1,10 @@
+import { initFailure } from '../../../diagnosis/init-failure.ts';
 import { compareVersions, SEED_MINIMUM, versionNumbers } from '../minimums.ts';
 import { isOn } from '../parse.ts';
 import { known, type PreflightReadings, type Reading } from '../readings.ts';
 import { type Finding, type PreflightCheck, unread } from '../row.ts';
-import { firmwareFailure } from './sev-firmware.ts';
+import { generationOf } from './processor.ts';
+import { firmwareFailure, NO_FIRMWARE_HINT } from './sev-firmware.ts';
 
 const PARAMETER_SOURCE = (name: string) => `/sys/module/kvm_amd/parameters/${name}`;
 const SWITCH_ON_HINT =
@@ -42,13 +44,8 @@ function sevIsOff(readings: PreflightReadings, found: string): Finding {
       because: `KVM gave up SEV because its firmware did not start: ${failure.line}`,
       hint: failure.hint,
     };
-  if (setTo.length > 0)
-    return {
-      ...off,
-      way: 'kernel-parameter',
-      because: `${setTo.join(' and ')} asks for SEV, and KVM did not take it: ${kvmWords(readings) ?? 'the kernel log has no word of kvm_amd'}`,
-      hint: 'Look for what kvm_amd says in the kernel log; nested paging (npt) must be on too.',
-    };
+  // The parameter has been a bool, read back as a letter, since it is on by default (Linux 5.13).
+  if (setTo.length > 0 || /^n$/i.test(found)) return { ...off, ...givenUp(readings, setTo) };
   return {
     ...off,
     way: 'kernel-parameter',
@@ -57,6 +54,32 @@ function sevIsOff(readings: PreflightReadings, found: string): Finding {
         ? 'neither the command line nor the modprobe configuration switches it on, and in this kernel it is off by default'
         : 'the kernel uses no SEV',
     hint: SWITCH_ON_HINT,
+  };
+}
+
+/** Why KVM has SEV off that nobody switched off (arch/x86/kvm/svm/sev.c, sev_hardware_setup). */
+function givenUp(readings: PreflightReadings, setTo: readonly string[]): Finding {
+  const asked = setTo.length === 0 ? 'nothing switches SEV off' : `${setTo.join(' and ')} asks for SEV`;
+  const missing = (['npt', 'nrips'] as const).find((name) => !isOn(known(readings.kvmAmd[name]) ?? '1'));
+  if (missing !== undefined)
+    return {
+      outcome: 'fail',
+      way: 'kernel-parameter',
+      because: `${asked}, and KVM gave it up: its parameter ${missing} is off, without which it has no SEV`,
+      hint: `Take kvm_amd.${missing}=0 from the kernel command line or /etc/modprobe.d, and reboot.`,
+    };
+  if (readings.devSev.outcome === 'absent')
+    return {
+      outcome: 'fail',
+      way: 'dev-sev-missing',
+      because: `${asked}, and KVM gave it up: the ccp driver found no SEV firmware (${readings.devSev.because})`,
+      hint: NO_FIRMWARE_HINT,
+    };
+  return {
+    outcome: 'fail',
+    way: 'kernel-parameter',
+    because: `${asked}, and KVM gave it up: ${kvmWords(readings) ?? 'the kernel log has no word of kvm_amd'}`,
+    hint: "Look for what kvm_amd and ccp say in the kernel log ('modprobe -r kvm_amd; modprobe kvm_amd' makes it say it again), and for ASIDs in the BIOS.",
   };
 }
 
@@ -85,9 +108,39 @@ function optionalParameter(reading: Reading<string>, kind: string, name: string)
 
 /** A row of a parameter whose processor feature is missing: not applicable. */
 function withoutFeature(readings: PreflightReadings, leaf: 'sevEs' | 'sevSnp', kind: string): Finding | undefined {
-  return known(readings.encryptionLeaf)?.[leaf] === false
-    ? { outcome: 'n/a', because: `the processor has no ${kind}` }
-    : undefined;
+  const has = known(readings.encryptionLeaf)?.[leaf] ?? generationOf(known(readings.cpu))?.[leaf];
+  return has === false ? { outcome: 'n/a', because: `the processor has no ${kind}` } : undefined;
+}
+
+const SNP_REFUSED = new RegExp(
+  `${initFailure('SEV-SNP')} |SNP cannot be supported|RMP table (?:has not been reserved|does not cover)`,
+);
+const SNP_STARTED = /\bSEV-SNP API:/;
+
+/** Why SEV-SNP is off, or on and of no use: Linux 6.11 to 6.14 leave the parameter on when its firmware does not start. */
+function snpParameter(readings: PreflightReadings): Finding {
+  const finding =
+    withoutFeature(readings, 'sevSnp', 'SEV-SNP') ?? optionalParameter(readings.kvmAmd.sevSnp, 'SEV-SNP', 'sev_snp');
+  const log = known(readings.kernelLog) ?? [];
+  const refused = log
+    .slice(log.findLastIndex((line) => SNP_STARTED.test(line)) + 1)
+    .findLast((line) => SNP_REFUSED.test(line));
+  if (finding.outcome !== 'warn' && (finding.outcome !== 'pass' || refused === undefined)) return finding;
+  const off = settings(readings, 'sev_snp').find((setting) => saysOff(setting, 'sev_snp'));
+  const iommu = /(?:^|\s)(?:iommu=(?:pt|off)|amd_iommu=off)(?=\s|$)/
+    .exec(known(readings.commandLine) ?? '')?.[0]
+    .trim();
+  const cause = off ?? refused ?? iommu;
+  return {
+    ...finding,
+    outcome: 'warn',
+    expected: 'SEV-SNP on, and started',
+    because: `SEV-SNP guests cannot start; SEV guests can${cause === undefined ? '' : `: ${cause}`}`,
+    hint:
+      off === undefined
+        ? 'It is on by default: switch SEV-SNP and the RMP for all memory on in the BIOS, give SEV-ES its ASIDs there, boot without iommu=pt and amd_iommu=off, and update the SEV firmware.'
+        : 'Remove that, and reboot.',
+  };
 }
 
 export const kernelChecks: readonly PreflightCheck[] = [
@@ -133,14 +186,16 @@ export const kernelChecks: readonly PreflightCheck[] = [
     id: 'kernel.modprobe',
     title: 'SEV in the modprobe configuration',
     source: '/etc/modprobe.d, /usr/lib/modprobe.d, /run/modprobe.d; the article: options kvm_amd sev=1',
-    evaluate: ({ modprobe, unreadFiles }) => {
+    evaluate: ({ modprobe, unreadFiles, kvmAmd, devSev }) => {
       if (modprobe.outcome !== 'read') return unread(modprobe);
       const lines = modprobe.value.map(({ file, line }) => `${line} (${file})`);
       const forbidden = modprobe.value.find(({ line }) => /^(blacklist|install)\s|\ssev=(0|n|N)\b/.test(line));
       const finding = { found: lines.join('; ') || 'nothing about kvm_amd or ccp' };
       if (forbidden !== undefined) {
         const { line, file } = forbidden;
-        return { outcome: 'warn', ...finding, because: `'${line}' keeps SEV off`, hint: `Remove it from ${file}.` };
+        const isOnNow = isOn(known(kvmAmd.sev) ?? '') && devSev.outcome === 'read';
+        const because = isOnNow ? `SEV is on in spite of '${line}', now` : `'${line}' keeps SEV off`;
+        return { outcome: 'warn', ...finding, because, hint: `Remove it from ${file}.` };
       }
       if (unreadFiles.modprobe.length > 0)
         return { outcome: 'unknown', ...finding, because: unreadFiles.modprobe.join('; ') };
@@ -198,8 +253,7 @@ export const kernelChecks: readonly PreflightCheck[] = [
     parent: 'kernel.sev-parameter',
     title: 'SEV-SNP is on in the kernel',
     source: PARAMETER_SOURCE('sev_snp'),
-    evaluate: (readings) =>
-      withoutFeature(readings, 'sevSnp', 'SEV-SNP') ?? optionalParameter(readings.kvmAmd.sevSnp, 'SEV-SNP', 'sev_snp'),
+    evaluate: snpParameter,
   },
   {
     id: 'kernel.misc-capacity',
@@ -215,7 +269,7 @@ export const kernelChecks: readonly PreflightCheck[] = [
       const leaf = known(encryptionLeaf);
       if (leaf === undefined) return { outcome: 'pass', found };
       const expected = leaf.maxAsid - leaf.minSevAsid + 1;
-      if (sev === expected) return { outcome: 'pass', found, expected: `sev ${expected}` };
+      if ((sev ?? 0) === expected) return { outcome: 'pass', found, expected: `sev ${expected}` };
       return {
         outcome: 'warn',
         found,

@@ -4,28 +4,36 @@ import { hex, type PreflightCheck, unread } from '../row.ts';
 
 const AMD = 'AuthenticAMD';
 const HYGON = 'HygonGenuine';
+const SERVER_BRAND = /EPYC|Eng Sample/;
 const CPUID_SOURCE = 'CPUID Fn8000_001F in /dev/cpu/0/cpuid; AMD APM volume 3, section E.4.17';
 
 interface Generation {
   readonly name: string;
+  readonly sev: boolean;
   readonly sevEs: boolean;
   readonly sevSnp: boolean;
 }
 
-/** Server processors by family and the first model of each block of sixteen. */
+const WITHOUT_SEV = { sev: false, sevEs: false, sevSnp: false };
+const WITH_ES = { sev: true, sevEs: true, sevSnp: false };
+const WITH_SNP = { ...WITH_ES, sevSnp: true };
+
+/** Server processors by family and the first model of each block of sixteen; EPYC 4004 and 4005 are those of socket AM5. */
 const GENERATIONS: Readonly<Record<string, Generation>> = {
-  '23/0': { name: 'Naples', sevEs: true, sevSnp: false },
-  '23/48': { name: 'Rome', sevEs: true, sevSnp: false },
-  '25/0': { name: 'Milan', sevEs: true, sevSnp: true },
-  '25/16': { name: 'Genoa', sevEs: true, sevSnp: true },
-  '25/160': { name: 'Bergamo or Siena', sevEs: true, sevSnp: true },
-  '26/0': { name: 'Turin', sevEs: true, sevSnp: true },
-  '26/16': { name: 'Turin Dense', sevEs: true, sevSnp: true },
+  '23/0': { name: 'Naples', ...WITH_ES },
+  '23/48': { name: 'Rome', ...WITH_ES },
+  '25/0': { name: 'Milan', ...WITH_SNP },
+  '25/16': { name: 'Genoa', ...WITH_SNP },
+  '25/96': { name: 'Raphael', ...WITHOUT_SEV },
+  '25/160': { name: 'Bergamo or Siena', ...WITH_SNP },
+  '26/0': { name: 'Turin', ...WITH_SNP },
+  '26/16': { name: 'Turin Dense', ...WITH_SNP },
+  '26/64': { name: 'Granite Ridge', ...WITHOUT_SEV },
 };
 
-/** The EPYC generation of a processor; undefined for every other one. */
+/** The EPYC generation of a processor, engineering samples included; undefined for every other one. */
 export function generationOf(cpu: CpuInfo | undefined): Generation | undefined {
-  if (cpu === undefined || !/EPYC/.test(cpu.brand)) return undefined;
+  if (cpu === undefined || !SERVER_BRAND.test(cpu.brand)) return undefined;
   return GENERATIONS[`${cpu.family}/${cpu.model & ~0xf}`];
 }
 
@@ -33,11 +41,13 @@ function describe(cpu: CpuInfo): string {
   return `${cpu.brand}, family ${hex(cpu.family)} model ${hex(cpu.model)} stepping ${cpu.stepping}`;
 }
 
-/** Whether the processor has a feature: the leaf decides, else a flag that the kernel shows; undefined is unknown. */
+/** The leaf decides, else a flag that the kernel shows, else a generation that lacks it; undefined is unknown. */
 function feature(readings: PreflightReadings, leaf: 'sev' | 'sevEs' | 'sevSnp', flag: string): boolean | undefined {
   if (readings.encryptionLeaf.outcome === 'read') return readings.encryptionLeaf.value[leaf];
   if (readings.encryptionLeaf.outcome === 'absent') return false;
-  return known(readings.cpu)?.flags.includes(flag) ? true : undefined;
+  const cpu = known(readings.cpu);
+  if (cpu?.flags.includes(flag)) return true;
+  return generationOf(cpu)?.[leaf] === false ? false : undefined;
 }
 
 export const processorChecks: readonly PreflightCheck[] = [
@@ -87,9 +97,11 @@ export const processorChecks: readonly PreflightCheck[] = [
       if (cpu.outcome !== 'read') return unread(cpu);
       const generation = generationOf(cpu.value);
       const found = describe(cpu.value);
+      if (generation?.sev === false)
+        return { outcome: 'warn', found: `${generation.name}: ${found}`, because: 'EPYC for socket AM5 has no SEV' };
       if (generation !== undefined) return { outcome: 'pass', found: `${generation.name}: ${found}` };
-      if (/EPYC/.test(cpu.value.brand))
-        return { outcome: 'unknown', because: `${found}: a generation newer than this` };
+      if (SERVER_BRAND.test(cpu.value.brand))
+        return { outcome: 'unknown', because: `${found}: no generation that we know` };
       return { outcome: 'warn', found, expected: 'an EPYC processor', because: 'AMD sells SEV with EPYC' };
     },
   },
@@ -127,7 +139,12 @@ export const processorChecks: readonly PreflightCheck[] = [
       return {
         outcome: 'fail',
         way: 'no-cpu-support',
-        found: readings.encryptionLeaf.outcome === 'absent' ? readings.encryptionLeaf.because : 'EAX bit 1 is 0',
+        found:
+          readings.encryptionLeaf.outcome === 'read'
+            ? 'EAX bit 1 is 0'
+            : readings.encryptionLeaf.outcome === 'absent'
+              ? readings.encryptionLeaf.because
+              : `a processor of generation ${generationOf(known(readings.cpu))?.name}`,
         expected: 'EAX bit 1 is 1',
         because: 'this processor has no Secure Encrypted Virtualization',
         hint: 'Use a host with an EPYC processor, or an emulated one (--host fake:naples).',
@@ -153,20 +170,21 @@ export const processorChecks: readonly PreflightCheck[] = [
     parent: 'cpu.sev',
     title: 'Encryption keys for SEV guests',
     source: `${CPUID_SOURCE}, ECX and EDX`,
-    evaluate: ({ encryptionLeaf }) => {
+    evaluate: ({ encryptionLeaf, libvirt }) => {
       if (encryptionLeaf.outcome !== 'read') return unread(encryptionLeaf);
       const { maxAsid, minSevAsid } = encryptionLeaf.value;
       const guests = Math.max(0, maxAsid - minSevAsid + 1);
       const found = `${guests} (ASIDs ${minSevAsid} to ${maxAsid})`;
       if (guests > 0) return { outcome: 'pass', found };
-      return {
-        outcome: 'fail',
-        way: 'bios',
+      const all = {
         found,
         expected: 'at least 1',
         because: `the BIOS gives every one of the ${maxAsid} keys to SEV-ES and SEV-SNP`,
-        hint: 'Lower "SEV-ES ASID Space Limit" in the BIOS.',
+        hint: 'For guests with plain SEV lower "SEV-ES ASID Space Limit" in the BIOS.',
       };
+      return known(libvirt)?.domainCapabilities !== undefined && minSevAsid > 1
+        ? { outcome: 'warn', ...all }
+        : { outcome: 'fail', way: 'bios', ...all };
     },
   },
   {
