@@ -46,7 +46,7 @@ function readDescriptors({ texts, unread }: FolderFiles): {
 }
 
 /** Files that end in `suffix`, each name once, with their texts; a folder that is absent has none. */
-async function readFolders(host: Host, folders: readonly string[], suffix: string): Promise<FolderFiles> {
+export async function readFolders(host: Host, folders: readonly string[], suffix: string): Promise<FolderFiles> {
   const lists = await Promise.all(folders.map((folder) => host.shell.listFolder(folder)));
   const closed = lists.flatMap((list, index) =>
     list.outcome === 'unreadable' ? [`${folders[index]}: ${list.because}`] : [],

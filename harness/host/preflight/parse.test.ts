@@ -63,6 +63,26 @@ describe('kernel log', () => {
       'kvm_amd: last',
     ]);
   });
+
+  it.each([
+    'ccp 0: SEV: failed to INIT error 0x3, rc -5',
+    'ccp 0: SEV: INIT_EX failed 0x3, rc -5',
+    'ccp 0: SEV API:1.55 build:7',
+    'ccp 0: SEV: memory encryption not enabled by BIOS',
+    'ccp 0: SEV: failed to get status. Error: 0x8003',
+    'ccp 0: sev command 0x20 timed out, disabling PSP',
+    'AMD-Vi: SNP: IOMMU disabled or configured in passthrough mode, SNP cannot be supported.',
+    'SEV-SNP: Memory for the RMP table has not been reserved by BIOS',
+    'kvm_amd: SEV enabled (ASIDs 100 - 509)',
+    'kvm: disabled by bios',
+    'kvm: no hardware support',
+  ])('keeps %j before many lines of guests and of the IOMMU', (line) => {
+    const flood = [
+      'kvm_amd: SEV-ES guest requested termination: 0x0:0x0\n'.repeat(70),
+      'AMD-Vi: Event logged [IO_PAGE_FAULT]\n'.repeat(70),
+    ];
+    expect(parse.parseKernelLog([line, ...flood].join('\n'))[0]).toBe(line);
+  });
 });
 
 describe('firmware descriptors', () => {

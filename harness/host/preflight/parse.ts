@@ -42,10 +42,17 @@ export function parseFlatKeyed(text: string): Record<string, number> {
 }
 
 const KERNEL_LOG_SUBJECTS =
-  /\bccp\b|\bkvm[-_]amd\b|\bSEV\b|\bSEV-(ES|SNP)\b|\bTSME\b|AMD-Vi|Memory Encryption|\bpsp\b|\bkvm: (SVM|Nested Paging)/;
-/** The IOMMU has lines for each of its units, and on a bad day for each fault; they must not push the others out. */
-const NOISE = /AMD-Vi/;
+  /\bccp\b|\bkvm[-_]amd\b|\bSEV\b|\bSEV-(ES|SNP)\b|\bTSME\b|AMD-Vi|Memory Encryption|\bpsp\b|RMP table|\bkvm: (SVM|Nested Paging|disabled|no hardware)/;
+/** Kinds of lines that must not push one another out: what decides, what the IOMMU says of each unit and fault, and guests. */
+const DECISIVE =
+  /\b(?:INIT|INIT_EX|DF_FLUSH|API|BIOS|TSME)\b|get status|timed out|cannot be supported|RMP table|no hardware|SEV(?:-ES|-SNP)? (?:enabled|disabled|unusable|supported)/i;
+const KINDS = ['decisive', 'iommu', 'guests'] as const;
 const KEPT_OF_EACH = 60;
+
+function kindOf(line: string): (typeof KINDS)[number] {
+  if (DECISIVE.test(line)) return 'decisive';
+  return /AMD-Vi/.test(line) ? 'iommu' : 'guests';
+}
 
 /** The lines that are evidence about SEV, without the colour and time that `dmesg` adds; the last of each kind where they are many. */
 export function parseKernelLog(text: string): string[] {
@@ -53,12 +60,10 @@ export function parseKernelLog(text: string): string[] {
     .split('\n')
     .filter((line) => KERNEL_LOG_SUBJECTS.test(line))
     .map((line) => line.replace(/^(<\d+>)?\[\s*[\d.]+\]\s*/, '').trim());
-  const kept = new Set([true, false].flatMap((isNoise) => indicesOf(lines, isNoise).slice(-KEPT_OF_EACH)));
+  const kinds = lines.map(kindOf);
+  const indices = [...lines.keys()];
+  const kept = new Set(KINDS.flatMap((kind) => indices.filter((index) => kinds[index] === kind).slice(-KEPT_OF_EACH)));
   return lines.filter((_, index) => kept.has(index));
-}
-
-function indicesOf(lines: readonly string[], isNoise: boolean): number[] {
-  return [...lines.keys()].filter((index) => NOISE.test(lines[index] ?? '') === isNoise);
 }
 
 /** A descriptor of /usr/share/qemu/firmware; undefined where it is not one. */

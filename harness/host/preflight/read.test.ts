@@ -287,6 +287,12 @@ describe('files that stand for one another', () => {
       value: '/dev/kvm rw,\n/dev/sev rw,',
     });
     expect((await text({ ...base, [`/etc/apparmor.d/${added}`]: denied })).outcome).toBe('unknown');
+    const folder = `/etc/apparmor.d/${own}.d`;
+    const withFolder = async (file: FileReading) =>
+      (await readPreflight(host({ files: { ...base, [`${folder}/sev`]: file }, folders: { [folder]: ['sev'] } })))
+        .appArmorQemu;
+    expect(await withFolder(bytes('/dev/sev rw,\n'))).toMatchObject({ value: '/dev/kvm rw,\n/dev/sev rw,\n' });
+    expect((await withFolder(denied)).outcome).toBe('unknown');
   });
 });
 

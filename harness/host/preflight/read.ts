@@ -5,7 +5,7 @@ import { readSevFacts } from '../facts.ts';
 import type { Host } from '../host.ts';
 import { readPlatformStatus } from '../secure-processor/device.ts';
 import { sessionFolders } from '../session-folders.ts';
-import { readConfiguration } from './configuration.ts';
+import { readConfiguration, readFolders } from './configuration.ts';
 import { readMiscCgroup } from './misc-cgroup.ts';
 import * as parse from './parse.ts';
 import type { MemoryLockLimit, PreflightReadings, Reading } from './readings.ts';
@@ -35,25 +35,40 @@ const TEXT_FILES = {
   appArmorLocal: '/etc/apparmor.d/local/abstractions/libvirt-qemu',
 } as const;
 
+const APPARMOR_FOLDER = '/etc/apparmor.d/abstractions/libvirt-qemu.d';
+
 type TextFile = keyof typeof TEXT_FILES;
 
 /** Reads the host once, all of it; changes nothing on it. What cannot be read says why. */
 export async function readPreflight(host: Host): Promise<PreflightReadings> {
   const names = Object.keys(TEXT_FILES) as TextFile[];
-  const [readings, encryptionLeaf, configuration, misc, kernelLog, packages, devSev, tsme, groups, libvirt, models] =
-    await Promise.all([
-      host.shell.readFiles(names.map((name) => TEXT_FILES[name])),
-      readEncryptionLeaf(host.shell),
-      readConfiguration(host),
-      readMiscCgroup(host),
-      readKernelLog(host),
-      readPackages(host),
-      readDevSev(host),
-      readTsme(host),
-      host.shell.listFolder('/sys/kernel/iommu_groups'),
-      attempt(() => readSevFacts(host)),
-      attempt(async () => parse.parseSecurityModels(await host.connection.capabilitiesXml())),
-    ]);
+  const [
+    readings,
+    encryptionLeaf,
+    configuration,
+    misc,
+    kernelLog,
+    packages,
+    devSev,
+    tsme,
+    groups,
+    libvirt,
+    models,
+    appArmor,
+  ] = await Promise.all([
+    host.shell.readFiles(names.map((name) => TEXT_FILES[name])),
+    readEncryptionLeaf(host.shell),
+    readConfiguration(host),
+    readMiscCgroup(host),
+    readKernelLog(host),
+    readPackages(host),
+    readDevSev(host),
+    readTsme(host),
+    host.shell.listFolder('/sys/kernel/iommu_groups'),
+    attempt(() => readSevFacts(host)),
+    attempt(async () => parse.parseSecurityModels(await host.connection.capabilitiesXml())),
+    readAppArmorFolder(host),
+  ]);
   const texts = new Map(names.map((name, index) => [name, textOf(readings[index], TEXT_FILES[name])]));
   const text = (name: TextFile): Reading<string> => texts.get(name) ?? { outcome: 'unknown', because: 'not asked for' };
   return {
@@ -81,7 +96,7 @@ export async function readPreflight(host: Host): Promise<PreflightReadings> {
     ...devSev,
     selinuxEnforcing: parsed(text('selinux'), (word) => word === '1', ''),
     securityModels: models,
-    appArmorQemu: withAddition(text('appArmorQemu'), text('appArmorLocal')),
+    appArmorQemu: [text('appArmorLocal'), appArmor].reduce(withAddition, text('appArmorQemu')),
     kernelLog,
     tsme,
     iommuGroups: countOf(groups, '/sys/kernel/iommu_groups'),
@@ -98,6 +113,15 @@ export async function readPreflight(host: Host): Promise<PreflightReadings> {
 function withAddition(text: Reading<string>, addition: Reading<string>): Reading<string> {
   if (text.outcome !== 'read' || addition.outcome === 'absent') return text;
   return addition.outcome === 'read' ? read(`${text.value}\n${addition.value}`) : addition;
+}
+
+/** What the abstraction includes of its own folder. */
+async function readAppArmorFolder(host: Host): Promise<Reading<string>> {
+  const { texts, unread } = await readFolders(host, [APPARMOR_FOLDER], '');
+  if (texts.outcome !== 'read') return texts;
+  if (unread.length > 0) return { outcome: 'unknown', because: unread.join('; ') };
+  if (texts.value.length === 0) return { outcome: 'absent', because: `nothing in ${APPARMOR_FOLDER}` };
+  return read(texts.value.map(([, text]) => text).join('\n'));
 }
 
 function parsed<T>(text: Reading<string>, parser: (text: string) => T | undefined, because: string): Reading<T> {
