@@ -44,7 +44,7 @@ describe('diagnose', () => {
     expect(JSON.parse(stdout)).toMatchObject({
       tableVersion: expect.any(Number),
       versions: { qemu: [7, 2, 0] },
-      findings: [{ id: 'no-free-slot', kind: 'cause', confidence: 'certain', evidence: 'qemu.log', line: 1 }],
+      findings: [{ id: 'no-free-slot', kind: 'cause', confidence: 'likely', evidence: 'qemu.log', line: 1 }],
       unknown: [],
     });
   });

@@ -83,6 +83,40 @@ describe('what misleads', () => {
     expect(ids('SEV_RET_INVALID_PAGE_SIZE')).toEqual([]);
   });
 
+  it('is said only of the line of LAUNCH_START, whose ret it is', () => {
+    const cautions = (step: string) =>
+      [0, 2, 7, 12].flatMap((fw) =>
+        diagnose(log(`${step} ret=-5 fw_error=${fw} 'x'`)).findings.map(({ caution }) => caution),
+      );
+    expect(cautions('LAUNCH_START')).toContainEqual(expect.stringContaining('ret of this line'));
+    for (const step of ['SNP_LAUNCH_START', 'LAUNCH_UPDATE', 'LAUNCH_FINISH'])
+      expect(cautions(step).filter((caution) => caution !== undefined)).toEqual([]);
+  });
+
+  it('does not let SEV have come up where the same text says that its firmware did not start', () => {
+    const up = 'ccp 0: SEV API:1.55 build:7\nkvm_amd: SEV enabled (ASIDs 100 - 509)';
+    expect(ids(up)).toEqual(['sev-is-up']);
+    expect(ids(`ccp 0: SEV-SNP: failed to INIT rc -5, error 0x3\n${up}`)).toContain('sev-is-up');
+    for (const failure of [
+      'ccp 0: SEV: failed to INIT error 0x1, rc -5',
+      'ccp 0: SEV: INIT failed 0x1, rc -5',
+      'ccp 0: sev command 0x4 timed out, disabling PSP',
+    ])
+      expect(ids(`${failure}\n${up}`)).not.toContain('sev-is-up');
+  });
+
+  it('is less than certain where the words fit more than one cause', () => {
+    const sureness = (text: string) => diagnose(log(text)).findings.map(({ confidence }) => confidence);
+    const init = (ret: number) => `sev_kvm_init: failed to initialize ret=${ret} fw_error=0 ''`;
+    expect(sureness(init(-16))).toEqual(['likely']);
+    expect(sureness(init(-25))).toEqual(['likely']);
+    expect(diagnose(log(init(-16))).findings[0]?.caution).toContain('disabling PSP');
+    expect(diagnose(log(init(-25))).findings[0]?.fix).toContain('kvm_amd.sev,');
+    expect(sureness("failed to register region (0x7+0x8) error 'Cannot allocate memory'")).toEqual(['likely']);
+    expect(sureness("LAUNCH_UPDATE_VMSA ret=-5 fw_error=3 'x'")).toEqual(['possible']);
+    expect(sureness('ccp 0: SEV: memory encryption not enabled by BIOS')).toEqual(['likely']);
+  });
+
   it('does not take "Operation not permitted" of the accelerator for a missing right', () => {
     const { findings } = diagnose(log('qemu: -accel kvm: failed to initialize kvm: Operation not permitted'));
     expect(findings).toMatchObject([{ id: 'kvm-not-initialized', kind: 'symptom' }]);
@@ -279,6 +313,14 @@ describe('unknown text', () => {
     expect(formatDiagnosis(diagnosis, plain)).toContain('… and 30 more');
   });
 
+  it.each(['qemu-system-x86_64: ', 'qemu-kvm: ', '2026-11-23T03:12:45.1Z qemu-system-x86_64: -device x: '])(
+    'behind %j is a failure in whatever words, unless it warns or informs',
+    (prefix) => {
+      expect(diagnose(log(`${prefix}the moon is in the wrong phase`)).unknownCount).toBe(1);
+      expect(diagnose(log(`${prefix}warning: the moon is full\n${prefix}info: moon`)).unknownCount).toBe(0);
+    },
+  );
+
   it("does not take QEMU's command line in libvirt's log for failures", () => {
     const commandLine =
       '/usr/bin/qemu-system-x86_64 \\\n-name guest=error-test \\\n-device virtio-blk,werror=stop\n-object \'{"id":"invalid"}\'';
@@ -358,7 +400,7 @@ it('looks for people as it should', () => {
       unknown  the table does not know 1 line of failure:
                qemu.log:3: something else failed
 
-      diagnosis table version 4; docs/diagnosis.md lists it
+      diagnosis table version 5; docs/diagnosis.md lists it
     "
   `);
 });

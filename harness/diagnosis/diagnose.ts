@@ -70,6 +70,8 @@ const LOOKS_LIKE_FAILURE =
 /** A line of the kernel's log, as dmesg and as journalctl print it, and what of it can concern a guest with SEV. */
 const KERNEL_LINE = /^(?:<\d+>)?\[\s*\d+\.\d+\]|\bkernel: \[?/;
 const KERNEL_SUBJECT = /\bsev|\bccp\b|kvm|\bsvm\b|amd-vi|\bpsp\b|encrypt|qemu|libvirt|out of memory/i;
+/** QEMU prints what is none as `warning: ` or `info: `, behind the option that it concerns. */
+const QEMU_ERROR = /\bqemu-(?:system-\w+|kvm): (?!(?:.*: )?(?:warning|info): )/;
 /** Success in words of failure. */
 const HARMLESS = /\b(?:0 errors?|no errors?|error[ _-]?(?:policy|log|handling)|werror|rerror)\b/i;
 
@@ -85,11 +87,13 @@ export function diagnose(evidence: readonly Evidence[], given: KnownVersions = {
   let unknownCount = 0;
   for (const one of evidence) {
     const lastStart = one.text.lastIndexOf(START);
+    const denied = entries.filter(({ unless }) => unless?.test(one.text));
     for (const { line, start, text } of linesOf(one.text)) {
       // A kernel knows no starts: its log may stand in front of QEMU's in one text.
       const isEarlier = start < lastStart && !KERNEL_LINE.test(text);
       const matches = explain(text, one, versions);
       for (const { entry, groups } of matches) {
+        if (denied.includes(entry)) continue;
         const known = findings.get(entry.id);
         const occurrences = (known?.occurrences ?? 0) + 1;
         const isNews = known === undefined || (known.isFromEarlierStart && !isEarlier);
@@ -190,6 +194,7 @@ function fill(template: string, groups: Match['groups']): string {
 
 /** Whether a line that the table does not know reports a failure. A kernel has many of its own that concern no guest. */
 function reportsFailure(text: string): boolean {
+  if (QEMU_ERROR.test(text)) return true;
   if (!LOOKS_LIKE_FAILURE.test(text) || HARMLESS.test(text) || isCommandLine(text)) return false;
   return !KERNEL_LINE.test(text) || KERNEL_SUBJECT.test(text);
 }

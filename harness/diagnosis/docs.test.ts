@@ -30,7 +30,8 @@ The same table explains refusals in the reports of scenarios. This page is compa
 
 ## What misleads
 
-- \`LAUNCH_START ret=1\`: QEMU prints 1 there for every failure. Only \`fw_error\` counts.
+- \`LAUNCH_START ret=1\`: QEMU prints 1 there for every failure. Only \`fw_error\` counts. Of \`SNP_LAUNCH_START\` the ret is right.
+- \`SEV API:… build:…\` behind a failed INIT: Linux 6.9 to 6.14 print it all the same. It takes nothing back.
 - \`fw_error=0\`, and \`-1\` of newer kernels: the firmware said nothing against it. The kernel refused, and dmesg says why.
 - The quoted text of a \`LAUNCH_MEASURE\` line is looked up by errno and belongs to another failure. Trust the numbers.
 - QEMU names firmware codes up to 24; from there on it prints "unknown error". Trust the number.

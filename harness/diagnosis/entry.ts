@@ -1,5 +1,5 @@
 /** Raised whenever an entry is added, removed or changed in meaning. */
-export const TABLE_VERSION = 4;
+export const TABLE_VERSION = 5;
 
 /** `cause`: names what went wrong. `symptom`: says that something did. `benign`: looks like a fault and is none. */
 export type FindingKind = 'cause' | 'symptom' | 'benign';
@@ -47,6 +47,8 @@ export interface Entry {
   readonly libvirt?: { readonly code: number; readonly domain: number };
   /** Only these versions mean this by it. */
   readonly versions?: Readonly<Partial<Record<Component, VersionRange>>>;
+  /** Text that gives it the lie, anywhere in the same evidence. */
+  readonly unless?: RegExp;
   /** Counts only when no entry without this mark explains the line. */
   readonly isFallback?: true;
   readonly refusal?: RefusalCategory;

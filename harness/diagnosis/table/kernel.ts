@@ -1,4 +1,5 @@
 import type { Entry } from '../entry.ts';
+import { initFailure } from '../init-failure.ts';
 
 const CCP = 'Linux drivers/crypto/ccp/sev-dev.c';
 const KVM = 'Linux arch/x86/kvm/svm/sev.c';
@@ -9,10 +10,11 @@ export const kernelEntries: readonly Entry[] = [
     id: 'not-enabled-by-bios',
     kind: 'cause',
     pattern: /SEV: memory encryption not enabled by BIOS/,
-    confidence: 'certain',
-    cause: 'The processor has SEV, and the BIOS left memory encryption off.',
+    confidence: 'likely',
+    cause: 'The BIOS left memory encryption off.',
     fix: 'Set SMEE (memory encryption) to Enabled in the BIOS.',
-    caution: 'Tools that only read CPUID call such a host fit.',
+    caution:
+      'The kernel prints this of a processor without SEV too (Ryzen, EPYC 4004). With one that has it, tools that only read CPUID call the host fit.',
     example: 'ccp 0000:22:00.1: SEV: memory encryption not enabled by BIOS',
     source: 'virtee/sevctl issue 130',
   },
@@ -60,9 +62,9 @@ export const kernelEntries: readonly Entry[] = [
   {
     id: 'init-failed',
     kind: 'cause',
-    pattern: /failed to INIT (?:rc -?\d+, )?error (?<fw>0x[0-9a-f]+)/,
+    pattern: new RegExp(`${initFailure()} (?<fw>0x[0-9a-f]+)`),
     confidence: 'possible',
-    cause: 'The SEV firmware refused to initialise: {fw} ({status}).',
+    cause: 'The SEV firmware did not start: {fw} ({status}).',
     fix: 'Look the code up; mostly BIOS settings (SMEE, IOMMU, SNP) or a BIOS that is too old.',
     example: 'ccp 0000:22:00.1: SEV: failed to INIT error 0x14, rc -5',
     source: CCP,
@@ -111,6 +113,38 @@ export const kernelEntries: readonly Entry[] = [
     source: 'Linux drivers/iommu/amd/init.c',
   },
   {
+    id: 'rmp-not-reserved',
+    kind: 'cause',
+    pattern: /RMP table (?:has not been reserved by BIOS|does not cover full system RAM)/,
+    confidence: 'certain',
+    cause: 'The BIOS set no memory, or too little, aside for the RMP, without which there is no SEV-SNP.',
+    fix: 'Switch "SEV-SNP Support" and "SNP Memory (RMP Table) Coverage" on in the BIOS, for all memory.',
+    caution: 'SEV and SEV-ES need none of this.',
+    example: 'SEV-SNP: Memory for the RMP table has not been reserved by BIOS',
+    source: 'Linux arch/x86/virt/svm/sev.c',
+  },
+  {
+    id: 'svm-off-in-bios',
+    kind: 'cause',
+    pattern: /\bkvm(?:_amd)?: (?:SVM )?disabled \(?by bios/i,
+    confidence: 'certain',
+    cause: 'The BIOS has virtualisation (SVM) off, so that the host has no KVM.',
+    fix: 'Switch SVM on in the BIOS.',
+    example: 'kvm_amd: SVM disabled (by BIOS) in MSR_VM_CR on CPU 0',
+    source: 'Linux arch/x86/kvm/svm/svm.c; before 6.2 arch/x86/kvm/x86.c',
+  },
+  {
+    id: 'guest-ended-itself',
+    kind: 'cause',
+    pattern: /guest requested termination: (?<set>0x[0-9a-f]+):(?<reason>0x[0-9a-f]+)/,
+    confidence: 'likely',
+    cause:
+      'The guest ended itself, reason {reason} of set {set}: its firmware or kernel met what it does not accept of the host.',
+    fix: 'Set 0x0: 0x0 in general, 0x1 and 0x2 a GHCB protocol or SNP feature that the host lacks; set 0x1 is of Linux. Compare the versions of OVMF and the guest kernel with those of the host.',
+    example: 'kvm_amd: SEV-ES guest requested termination: 0x0:0x0',
+    source: 'Linux arch/x86/kvm/svm/sev.c; GHCB specification, "Termination Request"',
+  },
+  {
     id: 'snp-shutdown-failed',
     kind: 'cause',
     pattern: /SEV-SNP firmware shutdown failed/,
@@ -145,7 +179,7 @@ export const kernelEntries: readonly Entry[] = [
   {
     id: 'df-flush-failed',
     kind: 'cause',
-    pattern: /DF_FLUSH failed(?:, ret=(?<ret>-?\d+), error=(?<fw>0x[0-9a-f]+))?/,
+    pattern: /DF_FLUSH failed(?! 0x| rc )/,
     confidence: 'likely',
     cause: 'Freed slots could not be made usable again, so that the host runs out of them.',
     fix: 'Update the SEV firmware; until then a reboot brings the slots back.',
@@ -203,6 +237,7 @@ export const kernelEntries: readonly Entry[] = [
     confidence: 'certain',
     cause: 'SEV came up. This is how it looks.',
     fix: 'Nothing.',
+    unless: new RegExp(`${initFailure('SEV')} |timed out, disabling PSP`),
     example: 'ccp 0000:22:00.1: SEV API:0.24 build:20',
     source: CCP,
   },

@@ -1,19 +1,108 @@
 import type { Entry } from '../entry.ts';
 
 const QEMU = 'QEMU target/i386/sev.c';
+const LOCKED =
+  '<memoryBacking><locked/></memoryBacking>, or a <hard_limit> of the guest memory and at least 256 MiB more.';
 
 /** What QEMU says about memory, guest firmware, secrets, measurements and the guest's life. */
 export const qemuGuestEntries: readonly Entry[] = [
   {
     id: 'memory-lock-limit',
     kind: 'cause',
-    pattern:
-      /failed to register region \(.*\) error '(?:Cannot allocate memory|Out of memory)'|(?<pages>\d+) locked pages exceed the lock limit of (?<limit>\d+)/,
+    pattern: /\d+ locked pages exceed the lock limit of \d+/,
     confidence: 'certain',
     cause: "The guest's memory could not be pinned: the memory lock limit of QEMU is too low.",
-    fix: '<memoryBacking><locked/></memoryBacking>, or a <hard_limit> of the guest memory and at least 256 MiB more.',
+    fix: LOCKED,
     example: 'SEV: 131072 locked pages exceed the lock limit of 16384.',
     source: 'enarx-keepldr issue 14; libvirt article, Memory',
+  },
+  {
+    id: 'memory-not-pinned',
+    kind: 'cause',
+    pattern: /failed to register region \(.*\) error '(?:Cannot allocate memory|Out of memory)'/,
+    confidence: 'likely',
+    cause:
+      "The guest's memory could not be pinned (ENOMEM): mostly the memory lock limit of QEMU is too low, else the host is short of memory.",
+    fix: `${LOCKED} dmesg says "exceed the lock limit" where that is it.`,
+    example:
+      "sev_ram_block_added: failed to register region (0x7f6c00000000+0x80000000) error 'Cannot allocate memory'",
+    source: 'libvirt article, Memory; Linux arch/x86/kvm/svm/sev.c, sev_pin_memory',
+  },
+  {
+    id: 'memory-not-locked',
+    kind: 'cause',
+    pattern: /mlockall(?: failed)?: Cannot allocate memory|\blocking memory failed/,
+    confidence: 'likely',
+    cause: 'QEMU could not lock all of its memory, as <locked/> asks: its memory lock limit is too low.',
+    fix: 'A <hard_limit> of the guest memory and at least 256 MiB more; without libvirt ulimit -l.',
+    example: 'mlockall: Cannot allocate memory',
+    source: 'QEMU system/vl.c and util/oslib-posix.c',
+  },
+  {
+    id: 'device-memory-not-pinned',
+    kind: 'cause',
+    pattern: /VFIO_MAP_DMA failed: Cannot allocate memory/,
+    confidence: 'likely',
+    cause:
+      'The guest memory could not be pinned for a device that is passed through, which counts it once more against the memory lock limit.',
+    fix: 'A <hard_limit> of twice the guest memory and at least 1 GiB more, or <locked/>.',
+    example: '-device vfio-pci,host=0000:07:00.0: VFIO_MAP_DMA failed: Cannot allocate memory',
+    source: 'QEMU hw/vfio/container.c; seapath issue 166',
+  },
+  {
+    id: 'device-against-discard',
+    kind: 'cause',
+    pattern: /Cannot set discarding of RAM broken/,
+    confidence: 'likely',
+    cause:
+      'A device that is passed through needs all guest memory to stay, and SEV-SNP or virtio-mem gives memory back.',
+    fix: 'For SEV-SNP take the <hostdev> out, or QEMU 10.1 or later; else remove virtio-mem.',
+    example:
+      'vfio 0000:21:00.0: failed to setup container for group 44: Cannot set discarding of RAM broken: Device or resource busy',
+    source: 'QEMU hw/vfio; kubevirt issue 16407',
+  },
+  {
+    id: 'read-only-memory-refused',
+    kind: 'cause',
+    pattern:
+      /pflash with kvm requires KVM readonly memory support|KVM_SET_USER_MEMORY_REGION2? failed, .*flags=0x2\b.*: Invalid argument/,
+    confidence: 'likely',
+    cause:
+      'KVM gives a guest with SEV-SNP no read-only memory, and the domain puts firmware into pflash or makes other memory read-only.',
+    fix: "Give the firmware as <loader type='rom'> or with stateless='yes', and update QEMU, whose own ROMs were read-only at first.",
+    example: 'qemu-system-x86_64: pflash with kvm requires KVM readonly memory support',
+    source: 'QEMU hw/i386/pc_sysfw.c; Linux kvm_arch_has_readonly_mem; AMDSEV issues 236 and 242',
+  },
+  {
+    id: 'iommu-on-transitional',
+    kind: 'cause',
+    pattern: /VIRTIO_F_IOMMU_PLATFORM was supported by neither legacy nor transitional device/,
+    confidence: 'certain',
+    cause: "A virtio device with iommu='on' speaks the old virtio too, which has no such flag.",
+    fix: "Put it into a PCIe slot of q35, or give it model='virtio-non-transitional'; for QEMU itself disable-legacy=on.",
+    example:
+      'qemu-system-x86_64: -device virtio-net-pci: VIRTIO_F_IOMMU_PLATFORM was supported by neither legacy nor transitional device',
+    source: 'QEMU hw/virtio/virtio-pci.c',
+  },
+  {
+    id: 'iommu-not-in-backend',
+    kind: 'cause',
+    pattern: /iommu_platform=true is not supported by the device/,
+    confidence: 'likely',
+    cause: "A virtio device with iommu='on' has a backend that cannot do it, mostly vhost-user.",
+    fix: 'Take another backend: vhost of the kernel or QEMU itself. A device with SEV needs the flag.',
+    example: 'qemu-system-x86_64: -device vhost-user-fs-pci: iommu_platform=true is not supported by the device',
+    source: 'QEMU hw/virtio/virtio-bus.c',
+  },
+  {
+    id: 'device-without-iommu',
+    kind: 'cause',
+    pattern: /device must provide VIRTIO_F_ACCESS_PLATFORM/,
+    confidence: 'certain',
+    cause: "The kernel of an encrypted guest refuses a virtio device without iommu='on'.",
+    fix: "<driver iommu='on'/> on every virtio device; npm run lint:domain finds them.",
+    example: 'virtio_blk virtio1: device must provide VIRTIO_F_ACCESS_PLATFORM',
+    source: 'Linux drivers/virtio/virtio.c; libvirt article, Virtio',
   },
   {
     id: 'memory-not-registered',
@@ -161,9 +250,19 @@ export const qemuGuestEntries: readonly Entry[] = [
     source: QEMU,
   },
   {
+    id: 'guest-without-sev',
+    kind: 'cause',
+    pattern: /SEV is not enabled\s*$/,
+    confidence: 'certain',
+    cause: 'QEMU was asked for an attestation report of a guest that is no SEV guest.',
+    fix: 'Ask a guest whose domain has <launchSecurity>; of the host it says nothing.',
+    example: "error: internal error: unable to execute QEMU command 'query-sev-attestation-report': SEV is not enabled",
+    source: 'QEMU target/i386/sev.c, sev_get_attestation_report',
+  },
+  {
     id: 'sev-off-in-kvm',
     kind: 'cause',
-    pattern: /SEV is not enabled(?: in KVM)?\s*$|^error: KVM not enabled$/,
+    pattern: /SEV is not enabled in KVM|^error: KVM not enabled$/,
     confidence: 'certain',
     cause: 'KVM has no SEV: kvm_amd.sev is off, or this is no AMD machine.',
     fix: 'kvm_amd.sev=1 (and mem_encrypt=on) on the kernel command line, then remove the cached capabilities of libvirt.',

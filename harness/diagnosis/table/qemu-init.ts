@@ -1,8 +1,14 @@
 import type { Entry } from '../entry.ts';
+import { initFailure } from '../init-failure.ts';
 
 const QEMU = 'QEMU target/i386/sev.c';
 const ASIDS = 'Linux arch/x86/kvm/svm/sev.c, sev_asid_new';
 const SMEE = 'enarx issues 1315 and 2263, sev-tool issues 43 and 65';
+
+/** A status of INIT as QEMU prints it, in decimal, and as the kernel does, in hex. */
+function initStatus(decimal: string, hex: string): RegExp {
+  return new RegExp(`failed to initialize ret=-?\\d+ fw_error=${decimal}\\b|${initFailure()} ${hex}\\b`);
+}
 
 /** What QEMU says while it prepares a confidential guest, before anything is launched. */
 export const qemuInitEntries: readonly Entry[] = [
@@ -10,9 +16,10 @@ export const qemuInitEntries: readonly Entry[] = [
     id: 'no-free-slot',
     kind: 'cause',
     pattern: /failed to initialize ret=-16 fw_error=(?:0|-1)\b/,
-    confidence: 'certain',
+    confidence: 'likely',
     cause:
       'The kernel found no free encryption key (EBUSY), and the firmware was not asked: every slot is in use, or the misc cgroup gives no more.',
+    caution: 'Where dmesg says "disabling PSP", the kernel answers EBUSY to everything until the next boot.',
     fix: 'Stop a SEV guest, or compare /sys/fs/cgroup/misc.capacity with misc.current; slots in use by no guest were leaked and need a reboot.',
     example: "sev_kvm_init: failed to initialize ret=-16 fw_error=0 ''",
     source: ASIDS,
@@ -22,11 +29,11 @@ export const qemuInitEntries: readonly Entry[] = [
     id: 'no-such-pool',
     kind: 'cause',
     pattern: /failed to initialize ret=-25 fw_error=(?:0|-1)\b/,
-    confidence: 'certain',
-    cause: 'The host reserves no encryption keys for guests of this kind (ENOTTY).',
-    fix: 'For SEV-ES and SNP raise the BIOS setting "SEV-ES ASID Space Limit" above 1; for SEV lower it; check kvm_amd.sev_es and sev_snp.',
+    confidence: 'likely',
+    cause: 'The host reserves no encryption keys for guests of this kind, or KVM has SEV off (ENOTTY).',
+    fix: 'Check kvm_amd.sev, sev_es and sev_snp; for SEV-ES and SNP raise the BIOS setting "SEV-ES ASID Space Limit" above 1, for SEV lower it.',
     example: "sev_kvm_init: failed to initialize ret=-25 fw_error=0 ''",
-    source: `AMDSEV issues 33, 137 and 216; ${ASIDS}`,
+    source: `AMDSEV issues 33, 137 and 216; ${ASIDS} and sev_mem_enc_ioctl`,
     refusal: 'no-such-pool',
   },
   {
@@ -52,7 +59,7 @@ export const qemuInitEntries: readonly Entry[] = [
   {
     id: 'init-hardware-error',
     kind: 'cause',
-    pattern: /failed to (?:initialize ret=-?\d+ fw_error=19\b|INIT error 0x13\b)/,
+    pattern: initStatus('19', '0x13'),
     confidence: 'likely',
     cause:
       'The firmware reports a hardware error at INIT (0x13): in the field this is memory encryption left on Auto in the BIOS.',
@@ -63,18 +70,18 @@ export const qemuInitEntries: readonly Entry[] = [
   {
     id: 'init-platform-state',
     kind: 'cause',
-    pattern: /failed to (?:initialize ret=-?\d+ fw_error=1\b|INIT error 0x1\b)/,
+    pattern: initStatus('1', '0x1'),
     confidence: 'likely',
     cause:
-      'The platform is in the wrong state: an SNP initialisation failed before, and plain SEV cannot start after it.',
-    fix: 'Look for the SNP failure further up in dmesg; boot by UEFI, switch the IOMMU on, let the RMP cover all memory.',
+      'The platform is in the wrong state: mostly an SNP initialisation failed before, and plain SEV cannot start after it.',
+    fix: 'Look for the SNP failure further up in dmesg; boot by UEFI, switch the IOMMU on, let the RMP cover all memory. After an update of the SEV firmware alone: update the BIOS, whose boot loader is too old for it.',
     example: 'ccp 0000:43:00.1: SEV: failed to INIT error 0x1, rc -5',
-    source: 'sev-step issue 3',
+    source: 'sev-step issue 3; AMDSEV README',
   },
   {
     id: 'init-config',
     kind: 'cause',
-    pattern: /failed to (?:initialize ret=-?\d+ fw_error=3\b|INIT (?:rc -?\d+, )?error 0x3\b)/,
+    pattern: initStatus('3', '0x3'),
     confidence: 'likely',
     cause: 'The platform is not configured for it: SMEE, IOMMU, the RMP or the memory for SEV-ES is missing.',
     fix: 'Boot by UEFI, switch SMEE, IOMMU and SNP memory coverage on in the BIOS.',
@@ -84,7 +91,7 @@ export const qemuInitEntries: readonly Entry[] = [
   {
     id: 'init-bootloader',
     kind: 'cause',
-    pattern: /failed to INIT error 0x800[34]\b|fw_error=3277[12]\b/,
+    pattern: new RegExp(`fw_error=3277[12]\\b|${initFailure()} 0x800[34]\\b`),
     confidence: 'likely',
     cause: 'The security processor itself rejected the command, below the SEV firmware.',
     fix: 'Update the BIOS.',
@@ -94,7 +101,7 @@ export const qemuInitEntries: readonly Entry[] = [
   {
     id: 'init-secure-data',
     kind: 'cause',
-    pattern: /fw_error=24\b|INIT error 0x18\b|because of SECURE_DATA_INVALID error/,
+    pattern: new RegExp(`fw_error=24\\b|${initFailure()} 0x18\\b|because of SECURE_DATA_INVALID error`),
     confidence: 'likely',
     cause: "The firmware's stored data is corrupt; the kernel tries INIT once more, after a reset of that data.",
     fix: 'If it comes again, reset the platform (sevctl reset): this changes its identity, and old chains no longer verify.',
@@ -147,7 +154,7 @@ export const qemuInitEntries: readonly Entry[] = [
   {
     id: 'dev-sev-denied-while-probing',
     kind: 'cause',
-    pattern: /\/dev\/sev'?:? '?Permission denied/,
+    pattern: /[Ff]ailed to open \/dev\/sev:? '?Permission denied/,
     confidence: 'likely',
     cause: "QEMU may not open /dev/sev: this libvirt probes QEMU's capabilities without the right to.",
     fix: 'Upgrade libvirt above 5.1.0, or let the group of QEMU read and write /dev/sev; then remove the cached capabilities.',
@@ -159,12 +166,33 @@ export const qemuInitEntries: readonly Entry[] = [
   {
     id: 'dev-sev-denied',
     kind: 'cause',
-    pattern: /\/dev\/sev'?:? '?(?:Permission denied|Operation not permitted)/,
+    pattern: /[Ff]ailed to open \/dev\/sev:? '?(?:Permission denied|Operation not permitted)/,
     confidence: 'certain',
     cause: 'QEMU may not open /dev/sev: owner and mode, the cgroup device list, or SELinux.',
     fix: 'Check ls -lZ /dev/sev, cgroup_device_acl in qemu.conf, and for AVC denials (selinux-policy 3.14.2.40 or later allows it).',
     example: "sev_kvm_init: Failed to open /dev/sev 'Permission denied'",
     source: 'libvirt article: "wrong SELinux label on the /dev/sev device with selinux-policy <3.14.2.40"',
+  },
+  {
+    id: 'dev-sev-not-given',
+    kind: 'cause',
+    pattern: /unable to set user and group .*on '\/dev\/sev': (?<text>.*)/,
+    confidence: 'likely',
+    cause: 'libvirt could not give the device to the user of QEMU: {text}.',
+    fix: 'A daemon in a container or of a session has not the right to (CAP_CHOWN); without /dev/sev on the host modprobe ccp.',
+    example: "error: unable to set user and group to '64055:108' on '/dev/sev': Operation not permitted",
+    source: 'libvirt src/security/security_dac.c',
+  },
+  {
+    id: 'dev-sev-denied-to-tool',
+    kind: 'cause',
+    pattern: /\/dev\/sev'?:? '?(?:Permission denied|Operation not permitted)/,
+    confidence: 'likely',
+    cause: 'The program that says this may not open /dev/sev; of QEMU it says nothing.',
+    fix: 'Run it as root, or as a user whom the mode of /dev/sev allows (ls -lZ /dev/sev).',
+    example: 'Error: could not open /dev/sev: Permission denied (os error 13)',
+    source: 'sevctl, snphost',
+    isFallback: true,
   },
   {
     id: 'dev-sev-unopened',
@@ -191,7 +219,7 @@ export const qemuInitEntries: readonly Entry[] = [
   {
     id: 'platform-status',
     kind: 'cause',
-    pattern: /failed to get (?:platform )?status(?: ret=-?\d+ fw_error='(?<fw>-?\d+)|\. Error: (?<hex>0x[0-9a-f]+))/,
+    pattern: /failed to get platform status ret=-?\d+ fw_error='(?<fw>-?\d+)/,
     confidence: 'possible',
     cause: 'The firmware does not answer PLATFORM_STATUS.',
     fix: 'Read dmesg for ccp: the firmware failed to start, or the driver gave it up.',
@@ -262,6 +290,58 @@ export const qemuInitEntries: readonly Entry[] = [
     source: 'QEMU hw/i386/x86.c; Linux arch/x86/kvm/svm/svm.c, svm_has_emulated_msr',
   },
   {
+    id: 'object-unknown',
+    kind: 'cause',
+    pattern: /(?:'qom-type' does not accept value|invalid object type:) '?(?<object>sev[\w-]*guest)/,
+    confidence: 'certain',
+    cause: 'This QEMU has no object {object}.',
+    fix: 'sev-guest needs QEMU 2.12, sev-snp-guest QEMU 9.1, each built with KVM for x86.',
+    example:
+      "qemu-system-x86_64: -object sev-snp-guest,id=lsec0: Parameter 'qom-type' does not accept value 'sev-snp-guest'",
+    source: 'QEMU qapi/qom.json',
+  },
+  {
+    id: 'vm-type-unsupported',
+    kind: 'cause',
+    pattern: /vm-type (?<type>\S+) not supported by KVM/i,
+    confidence: 'certain',
+    cause: 'KVM of this host makes no guests of type {type}.',
+    fix: 'For SEV-SNP a kernel of 6.11 or later with kvm_amd.sev_snp on, which dmesg confirms; for SEV-ES kvm_amd.sev_es.',
+    example: 'qemu-system-x86_64: -accel kvm: vm-type SEV-SNP not supported by KVM',
+    source: 'QEMU accel/kvm/kvm-all.c',
+  },
+  {
+    id: 'guest-memfd-missing',
+    kind: 'cause',
+    pattern:
+      /KVM does not support guest_memfd|does not support restricted guest memory|SEV-SNP requires (?:private memory support|restricted memory)/,
+    confidence: 'likely',
+    cause: 'SEV-SNP needs private memory from KVM (guest_memfd), and this kernel or this QEMU does not give it.',
+    fix: 'Kernel 6.11 and QEMU 9.1 or later; kernels and QEMUs of the years before spoke other interfaces, and only to each other.',
+    example: 'qemu-system-x86_64: KVM does not support guest_memfd',
+    source: 'QEMU accel/kvm/kvm-all.c; AMDSEV issues 166 and 193, svsm issue 409',
+  },
+  {
+    id: 'guest-memfd-not-created',
+    kind: 'cause',
+    pattern: /error creating kvm guest[ _]memfd/i,
+    confidence: 'possible',
+    cause: 'KVM made no private memory for the guest: in the field SELinux refused it, or memory was short.',
+    fix: 'Look for AVC denials (ausearch -m avc) and at the memory limit of machine.slice.',
+    example: 'qemu-system-x86_64: Error creating KVM guest_memfd: Permission denied',
+    source: 'QEMU accel/kvm/kvm-all.c',
+  },
+  {
+    id: 'kvm-inaccessible',
+    kind: 'cause',
+    pattern: /Could not access KVM kernel module: (?<text>.*)/,
+    confidence: 'certain',
+    cause: 'QEMU cannot open /dev/kvm: {text}.',
+    fix: 'Switch SVM on in the BIOS, modprobe kvm_amd, and let the user of QEMU at /dev/kvm (group kvm).',
+    example: 'Could not access KVM kernel module: No such file or directory',
+    source: 'QEMU accel/kvm/kvm-all.c',
+  },
+  {
     id: 'context-not-created',
     kind: 'symptom',
     pattern: /failed to create encryption context/,
@@ -274,7 +354,7 @@ export const qemuInitEntries: readonly Entry[] = [
   {
     id: 'kvm-not-initialized',
     kind: 'symptom',
-    pattern: /failed to initialize (?:kvm|KVM): Operation not permitted/,
+    pattern: /failed to initialize (?:kvm|KVM): /,
     confidence: 'certain',
     cause: 'QEMU ended because its accelerator did; the reason stands in the lines before.',
     fix: 'Read the lines before it.',

@@ -2,6 +2,7 @@ import type { Entry } from '../entry.ts';
 
 const QEMU = 'QEMU target/i386/sev.c';
 const API = 'SEV API, status codes';
+/** Of SNP_LAUNCH_START and of the other steps the ret is right. */
 const RET = "The ret of this line says nothing: QEMU's LAUNCH_START line prints 1 for every failure.";
 const SESSION = 'AMDSEV issues 62 and 70, sev-tool issue 40';
 
@@ -47,15 +48,38 @@ export const qemuLaunchEntries: readonly Entry[] = [
   {
     id: 'policy-refused',
     kind: 'cause',
-    pattern: /\b(?<command>(?:SNP_)?LAUNCH_START) ret=-?\d+ fw_error=7 '(?<text>[^']*)'/,
+    pattern: /\bLAUNCH_START ret=-?\d+ fw_error=7 '(?<text>[^']*)'/,
     confidence: 'likely',
     cause:
-      "The firmware refused {command} with code 7 ('{text}'): the policy asks for a newer firmware API, for SEV-ES, or, with SNP, lacks bit 17.",
-    fix: 'Compare the policy with the firmware: bits 16 to 31 are the lowest API version, bit 2 is SEV-ES; every SNP policy needs 0x20000.',
+      "The firmware refused LAUNCH_START with code 7 ('{text}'): the policy asks for a newer firmware API, or for SEV-ES.",
+    fix: 'Compare the policy with the firmware: bits 16 to 31 are the lowest API version, bit 2 is SEV-ES.',
     caution: RET,
     example: "sev_launch_start: LAUNCH_START ret=1 fw_error=7 'Policy is not allowed'",
     source: 'AMDSEV issue 253',
     refusal: 'launch-refused-by-firmware',
+  },
+  {
+    id: 'snp-policy-refused',
+    kind: 'cause',
+    pattern: /\bSNP_LAUNCH_START ret=-?\d+ fw_error=7\b/,
+    confidence: 'likely',
+    cause:
+      'The firmware refused the SNP policy (code 7): it asks for a newer firmware ABI, or against what the host is: with SMT off while SMT is on, for example.',
+    fix: 'Compare the policy with the host: bits 0 to 15 are the lowest ABI version, bit 16 allows SMT.',
+    example: "sev_snp_launch_start: SNP_LAUNCH_START ret=-5 fw_error=7 'Policy is not allowed'",
+    source: 'SEV-SNP firmware ABI, SNP_LAUNCH_START',
+    refusal: 'launch-refused-by-firmware',
+  },
+  {
+    id: 'snp-policy-refused-by-kvm',
+    kind: 'cause',
+    pattern: /\bSNP_LAUNCH_START ret=-22 fw_error=(?:0|-1)\b/,
+    confidence: 'likely',
+    cause:
+      'KVM refused SNP_LAUNCH_START by itself (EINVAL): the policy has a bit that it does not know, or lacks bit 17; older kernels also want bit 16 (SMT) and no bit 20 (single socket).',
+    fix: 'Take a policy of 0x30000, and add to it what the guest owner needs, one bit at a time; for the others a newer kernel.',
+    example: "sev_snp_launch_start: SNP_LAUNCH_START ret=-22 fw_error=0 ''",
+    source: 'Linux arch/x86/kvm/svm/sev.c, snp_launch_start; AMDSEV issue 253',
   },
   {
     id: 'owner-certificate-refused',
@@ -90,7 +114,6 @@ export const qemuLaunchEntries: readonly Entry[] = [
     confidence: 'possible',
     cause: "The firmware refused with code {fw} ('{text}'): kernel and firmware disagree on who has which ASID.",
     fix: 'Look in dmesg for a failed DECOMMISSION or DF_FLUSH; a leaked ASID comes back with a reboot.',
-    caution: RET,
     example: "sev_launch_start: LAUNCH_START ret=1 fw_error=12 'ASID is already owned'",
     source: API,
     refusal: 'launch-refused-by-firmware',
@@ -132,9 +155,10 @@ export const qemuLaunchEntries: readonly Entry[] = [
     id: 'vmsa-on-old-firmware',
     kind: 'cause',
     pattern: /LAUNCH_UPDATE_VMSA ret=-?\d+ fw_error=3\b/,
-    confidence: 'likely',
-    cause: 'The firmware is too old for SEV-ES: Naples needs 0.17 build 22 or later.',
-    fix: 'Update the SEV firmware, mostly with the BIOS.',
+    confidence: 'possible',
+    cause:
+      'The platform is not set up for SEV-ES; on Naples the firmware is too old for it, which needs 0.17 build 22 or later.',
+    fix: 'Update the SEV firmware, mostly with the BIOS; elsewhere look in dmesg for a TMR that was not allocated.',
     example: "sev_launch_update_vmsa: LAUNCH_UPDATE_VMSA ret=-5 fw_error=3 'Platform configuration is invalid'",
     source: 'AMDSEV issue 41',
   },
@@ -202,7 +226,6 @@ export const qemuLaunchEntries: readonly Entry[] = [
     confidence: 'possible',
     cause: "The firmware refused {command} with code {fw} ('{text}'), {status}.",
     fix: 'Look the code up for this command; trust the number where the text says "unknown error" (QEMU names codes up to 24 only).',
-    caution: RET,
     example: "sev_launch_finish: LAUNCH_FINISH ret=-5 fw_error=2 'Guest state is invalid'",
     source: API,
     isFallback: true,

@@ -122,7 +122,7 @@ export const fieldMessages: readonly FieldMessage[] = [
   // Memory, firmware, secrets, life.
   [
     `${STAMP}sev_ram_block_added: failed to register region (0x7f6c00000000+0x80000000) error 'Cannot allocate memory'`,
-    'memory-lock-limit',
+    'memory-not-pinned',
     /locked/,
   ],
   [dmesg('SEV: 131072 locked pages exceed the lock limit of 16384.'), 'memory-lock-limit'],
@@ -208,6 +208,90 @@ export const fieldMessages: readonly FieldMessage[] = [
   [dmesg('ccp 0000:22:00.1: no command queues available'), 'no-command-queues'],
   ['SNP_PLATFORM_STATUS failed: SEV_RET_INVALID_PAGE_SIZE (0x28)', 'shifted-status-name', /SHUTDOWN_INCOMPLETE/],
   ['firmware error 0x20 (INVALID_MDATA_ENTRY)', 'shifted-status-name', /RMP_INIT_REQUIRED/],
+  // Starts of the firmware that failed, in the words of Linux before 6.15 and since.
+  [
+    [
+      dmesg('ccp 0000:47:00.1: SEV-SNP: failed to INIT rc -5, error 0x3'),
+      dmesg('ccp 0000:47:00.1: SEV: failed to INIT error 0x1, rc -5'),
+      dmesg('ccp 0000:47:00.1: SEV API:1.55 build:7'),
+      dmesg('kvm_amd: SEV enabled (ASIDs 100 - 509)'),
+    ].join('\n'),
+    'init-config',
+    /UEFI/,
+  ],
+  [dmesg('ccp 0000:47:00.5: SEV: INIT failed 0x13, rc -5'), 'init-hardware-error'],
+  [dmesg('ccp 0000:47:00.5: SEV: INIT_EX failed 0x1, rc -5'), 'init-platform-state', /boot loader/],
+  [dmesg('ccp 0000:47:00.5: SEV-SNP: SNP_INIT_EX failed rc -5, error 0x3'), 'init-config'],
+  [dmesg('ccp 0000:47:00.5: SEV-SNP: SNP_DF_FLUSH failed rc -5, error 0x5'), 'init-failed', /ALREADY_OWNED/],
+  [dmesg('ccp 0000:02:00.5: SEV: failed to get status. Error: 0x8003'), 'init-bootloader'],
+  [dmesg('ccp 0000:02:00.5: sev command 0x20 timed out, disabling PSP'), 'psp-timed-out'],
+  // What else keeps SEV off, or SEV-SNP.
+  [dmesg('SEV-SNP: Memory for the RMP table has not been reserved by BIOS'), 'rmp-not-reserved', /Coverage/],
+  [
+    dmesg('SEV-SNP: Memory reserved for the RMP table does not cover full system RAM (expected 0x4 got 0x2)'),
+    'rmp-not-reserved',
+  ],
+  [dmesg('kvm: disabled by bios'), 'svm-off-in-bios'],
+  [dmesg('kvm_amd: SVM disabled (by BIOS) in MSR_VM_CR on CPU 0'), 'svm-off-in-bios'],
+  [dmesg('kvm_amd: SEV-SNP requires private memory support via guest_memfd.'), 'guest-memfd-missing', /6\.11/],
+  [dmesg('kvm_amd: SEV-ES guest requested termination: 0x0:0x1'), 'guest-ended-itself', /reason 0x1 of set 0x0/],
+  [dmesg('virtio_blk virtio1: device must provide VIRTIO_F_ACCESS_PLATFORM'), 'device-without-iommu', /lint:domain/],
+  [
+    "qemu-system-x86_64: -object sev-snp-guest,id=lsec0: Parameter 'qom-type' does not accept value 'sev-snp-guest'",
+    'object-unknown',
+    /no object sev-snp-guest[\s\S]*9\.1/,
+  ],
+  ['qemu-kvm: -object sev-snp-guest,id=lsec0: invalid object type: sev-snp-guest', 'object-unknown'],
+  ['qemu-system-x86_64: KVM does not support guest_memfd', 'guest-memfd-missing'],
+  ['qemu-system-x86_64: sev_kvm_init: kernel does not support restricted guest memory', 'guest-memfd-missing'],
+  ['qemu-system-x86_64: Error creating KVM guest_memfd: Permission denied', 'guest-memfd-not-created', /SELinux/],
+  ['qemu-system-x86_64: -accel kvm: vm-type SEV-SNP not supported by KVM', 'vm-type-unsupported', /type SEV-SNP/],
+  [
+    'Could not access KVM kernel module: Permission denied\nqemu-system-x86_64: -accel kvm: failed to initialize kvm: Permission denied',
+    'kvm-inaccessible',
+    /Permission denied/,
+  ],
+  ['qemu-system-x86_64: pflash with kvm requires KVM readonly memory support', 'read-only-memory-refused', /rom/],
+  [
+    'qemu-system-x86_64: kvm_set_user_memory_region: KVM_SET_USER_MEMORY_REGION2 failed, slot=2, start=0xffc84000, size=0x37c000, flags=0x2, guest_memfd=-1, guest_memfd_offset=0x0: Invalid argument',
+    'read-only-memory-refused',
+  ],
+  [
+    'qemu-system-x86_64: -device virtio-net-pci,iommu_platform=on: VIRTIO_F_IOMMU_PLATFORM was supported by neither legacy nor transitional device',
+    'iommu-on-transitional',
+    /virtio-non-transitional/,
+  ],
+  [
+    `${STAMP}-device vhost-user-fs-pci: iommu_platform=true is not supported by the device`,
+    'iommu-not-in-backend',
+    /vhost-user/,
+  ],
+  ['mlockall: Cannot allocate memory\nqemu-kvm: locking memory failed', 'memory-not-locked', /hard_limit/],
+  [
+    `${STAMP}-device vfio-pci,host=0000:07:00.0,id=hostdev0: VFIO_MAP_DMA failed: Cannot allocate memory`,
+    'device-memory-not-pinned',
+  ],
+  [
+    'vfio 0000:21:00.0: failed to setup container for group 44: Cannot set discarding of RAM broken: Device or resource busy',
+    'device-against-discard',
+  ],
+  // Policies of SEV-SNP, which KVM looks at before the firmware does.
+  [`${STAMP}sev_snp_launch_start: SNP_LAUNCH_START ret=-22 fw_error=0 ''`, 'snp-policy-refused-by-kvm', /bit 17/],
+  [`${STAMP}sev_snp_launch_start: SNP_LAUNCH_START ret=-22 fw_error=-1 'x'`, 'snp-policy-refused-by-kvm'],
+  [`${STAMP}sev_snp_launch_start: SNP_LAUNCH_START ret=-5 fw_error=7 'Policy is not allowed'`, 'snp-policy-refused'],
+  // The device, by those who are not QEMU.
+  [
+    "error: unable to set user and group to '64055:108' on '/dev/sev': Operation not permitted",
+    'dev-sev-not-given',
+    /CAP_CHOWN/,
+  ],
+  ['Error: could not open /dev/sev: Permission denied (os error 13)', 'dev-sev-denied-to-tool', /as root/],
+  // Two texts of which one is the beginning of the other.
+  [
+    "error: internal error: unable to execute QEMU command 'query-sev-attestation-report': SEV is not enabled",
+    'guest-without-sev',
+  ],
+  ["unable to execute QEMU command 'query-sev-capabilities': SEV is not enabled in KVM", 'sev-off-in-kvm'],
   // nova and tools.
   ["INFO nova.virt.libvirt.host QEMU doesn't support AMD SEV-ES", 'nova-es-needs-newer-qemu', /8\.0\.0/],
   ["WARNING nova.virt.libvirt.host kernel doesn't support AMD SEV-SNP", 'nova-kernel-without-sev'],
