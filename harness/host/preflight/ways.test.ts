@@ -165,6 +165,18 @@ describe('the ways to be wrong are named, the root first', () => {
       /Update the BIOS/,
     ],
     [
+      'firmware that gives no version, and no device',
+      { ...withFacts(noSev), ...started('SEV: failed to get status. Error: 0x8003'), devSev: absent },
+      'sev-firmware',
+      /Update the BIOS/,
+    ],
+    [
+      'KVM that gave SEV up because SEV-SNP did not start, as of Linux 6.15',
+      { ...nobodyAsked, ...started('SEV-SNP: SNP_INIT_EX failed rc -5, error 0x3') },
+      'sev-firmware',
+      /IOMMU/,
+    ],
+    [
       'firmware that does not answer',
       { ...withFacts(noSev), ...started('sev command 0x20 timed out, disabling PSP') },
       'sev-firmware',

@@ -4,7 +4,7 @@ import { isOn } from '../parse.ts';
 import { known, type PreflightReadings, type Reading } from '../readings.ts';
 import { type Finding, type PreflightCheck, unread } from '../row.ts';
 import { generationOf } from './processor.ts';
-import { firmwareFailure, NO_FIRMWARE_HINT } from './sev-firmware.ts';
+import { firmwareFailure, initFailureIn, NO_FIRMWARE_HINT } from './sev-firmware.ts';
 
 const PARAMETER_SOURCE = (name: string) => `/sys/module/kvm_amd/parameters/${name}`;
 const SWITCH_ON_HINT =
@@ -67,6 +67,15 @@ function givenUp(readings: PreflightReadings, setTo: readonly string[]): Finding
       way: 'kernel-parameter',
       because: `${asked}, and KVM gave it up: its parameter ${missing} is off, without which it has no SEV`,
       hint: `Take kvm_amd.${missing}=0 from the kernel command line or /etc/modprobe.d, and reboot.`,
+    };
+  // Since Linux 6.15 SEV does not start where SEV-SNP did not.
+  const snp = initFailureIn(known(readings.kernelLog) ?? [], 'snp');
+  if (snp !== undefined)
+    return {
+      outcome: 'fail',
+      way: 'sev-firmware',
+      because: `${asked}, and KVM gave it up: ${snp.line}`,
+      hint: snp.hint,
     };
   if (readings.devSev.outcome === 'absent')
     return {

@@ -14,7 +14,10 @@ import { type Finding, type PreflightCheck, unread } from '../row.ts';
 import { generationOf } from './processor.ts';
 
 const API_LINE = /\bSEV(?:-SNP)? API:\s*(\d+)\.(\d+) build:\s*(\d+)/;
-const INIT_FAILED = new RegExp(`${initFailure('SEV')} (0x[0-9a-f]+)`);
+const INIT_FAILED = {
+  sev: new RegExp(`${initFailure('SEV')} (0x[0-9a-f]+)`),
+  snp: new RegExp(`${initFailure('SEV-SNP')} (0x[0-9a-f]+)`),
+};
 const INIT_HINTS: Readonly<Record<number, string>> = {
   1: 'Error 0x1 (invalid platform state): look in the kernel log for a failure of SEV-SNP before it, and update the BIOS, whose boot loader must know the SEV firmware.',
   3: 'Error 0x3 (invalid configuration): check SMEE, the IOMMU and UEFI boot in the BIOS.',
@@ -26,25 +29,28 @@ const SELINUX_TYPE = 'sev_device_t';
 export const NO_FIRMWARE_HINT =
   "Run 'modprobe ccp' and read what it says in the kernel log; the BIOS may hide the secure processor (PSP).";
 
+interface FirmwareFailure {
+  readonly line: string;
+  readonly hint: string;
+}
+
 /**
  * What the kernel log says of a firmware that did not start. Only the firmware's own answer takes that back: Linux 6.9 to
  * 6.14 print the line with the API after an INIT that failed, too.
  */
-export function firmwareFailure({
-  kernelLog,
-  platformStatus,
-}: PreflightReadings): { line: string; hint: string } | undefined {
+export function firmwareFailure({ kernelLog, platformStatus }: PreflightReadings): FirmwareFailure | undefined {
   if (platformStatus.outcome === 'read' && platformStatus.value.state !== 'UNINIT') return undefined;
   const log = known(kernelLog) ?? [];
   const givenUp = log.findLast((line) => GIVEN_UP.test(line));
-  if (givenUp !== undefined)
-    return {
-      line: givenUp,
-      hint: 'Reboot: until then the kernel does not ask it again. If it comes back, update the BIOS.',
-    };
-  const line = log.findLast((one) => INIT_FAILED.test(one));
+  const hint = 'Reboot: until then the kernel does not ask it again. If it comes back, update the BIOS.';
+  return givenUp === undefined ? initFailureIn(log, 'sev') : { line: givenUp, hint };
+}
+
+/** The last INIT of SEV or of SEV-SNP that failed. */
+export function initFailureIn(log: readonly string[], kind: keyof typeof INIT_FAILED): FirmwareFailure | undefined {
+  const line = log.findLast((one) => INIT_FAILED[kind].test(one));
   if (line === undefined) return undefined;
-  const hint = INIT_HINTS[Number(INIT_FAILED.exec(line)?.[1])];
+  const hint = INIT_HINTS[Number(INIT_FAILED[kind].exec(line)?.[1])];
   return { line, hint: hint ?? 'Update the BIOS; the number is a status of the SEV API.' };
 }
 
@@ -208,11 +214,18 @@ export const sevFirmwareChecks: readonly PreflightCheck[] = [
     evaluate: (readings) => {
       if (readings.devSev.outcome === 'read') return { outcome: 'pass', found: 'there' };
       if (readings.devSev.outcome === 'unknown') return unread(readings.devSev);
+      const missing = { outcome: 'fail', found: readings.devSev.because, expected: 'a character device' } as const;
+      const failure = firmwareFailure(readings);
+      if (failure !== undefined)
+        return {
+          ...missing,
+          way: 'sev-firmware',
+          because: `the SEV firmware did not start: ${failure.line}`,
+          hint: failure.hint,
+        };
       return {
-        outcome: 'fail',
+        ...missing,
         way: 'dev-sev-missing',
-        found: readings.devSev.because,
-        expected: 'a character device',
         because: 'the ccp driver did not find the SEV firmware',
         hint: NO_FIRMWARE_HINT,
       };
