@@ -356,6 +356,8 @@ it('a parameter that nobody switched off is explained by what KVM says', () => {
   expect(row(readings, 'kernel.sev-parameter').because).toBe(
     'nothing switches SEV off, and KVM gave it up: kvm_amd: SEV disabled (ASIDs 0 - 0)',
   );
+  const closed = row({ ...readings, modprobe: unknown }, 'kernel.sev-parameter');
+  expect(closed.because).toMatch(/^nothing that could be read switches SEV off/);
 });
 
 describe('an unreadable fact is unknown, never "no"', () => {

@@ -49,17 +49,17 @@ function sevIsOff(readings: PreflightReadings, found: string): Finding {
   return {
     ...off,
     way: 'kernel-parameter',
-    because:
-      readings.commandLine.outcome === 'read' && hasWholeModprobe(readings)
-        ? 'neither the command line nor the modprobe configuration switches it on, and in this kernel it is off by default'
-        : 'the kernel uses no SEV',
+    because: hasWholeConfiguration(readings)
+      ? 'neither the command line nor the modprobe configuration switches it on, and in this kernel it is off by default'
+      : 'the kernel uses no SEV',
     hint: SWITCH_ON_HINT,
   };
 }
 
 /** Why KVM has SEV off that nobody switched off (arch/x86/kvm/svm/sev.c, sev_hardware_setup). */
 function givenUp(readings: PreflightReadings, setTo: readonly string[]): Finding {
-  const asked = setTo.length === 0 ? 'nothing switches SEV off' : `${setTo.join(' and ')} asks for SEV`;
+  const silent = hasWholeConfiguration(readings) ? 'nothing' : 'nothing that could be read';
+  const asked = setTo.length === 0 ? `${silent} switches SEV off` : `${setTo.join(' and ')} asks for SEV`;
   const missing = (['npt', 'nrips'] as const).find((name) => !isOn(known(readings.kvmAmd[name]) ?? '1'));
   if (missing !== undefined)
     return {
@@ -92,8 +92,8 @@ function givenUp(readings: PreflightReadings, setTo: readonly string[]): Finding
   };
 }
 
-function hasWholeModprobe({ modprobe, unreadFiles }: PreflightReadings): boolean {
-  return modprobe.outcome === 'read' && unreadFiles.modprobe.length === 0;
+function hasWholeConfiguration({ commandLine, modprobe, unreadFiles }: PreflightReadings): boolean {
+  return commandLine.outcome === 'read' && modprobe.outcome === 'read' && unreadFiles.modprobe.length === 0;
 }
 
 function kvmWords(readings: PreflightReadings): string | undefined {
