@@ -1,11 +1,10 @@
-import { attribute, bootDisk, child, type Disk, type DomainView, shown } from '../domain.ts';
+import { attribute, bootDisk, shown } from '../domain.ts';
 import type { Problem, Rule } from '../rule.ts';
 import { SENTENCE } from '../sources.ts';
-import { appendChild, removeAttribute, removeElement, setAttribute, type TextEdit } from '../xml-edit.ts';
-import { controllerLines } from './iommu.ts';
+import { removeElement } from '../xml-edit.ts';
+import { canLeaveVirtio, freeNames, moveToBus, movingBootDisk } from './disk-move.ts';
 
-/** Attributes of a disk's `<driver>` that libvirt takes for virtio only. */
-const VIRTIO_ONLY = ['iommu', 'ats', 'packed', 'page_per_vq', 'ioeventfd', 'event_idx', 'queues', 'iothread'];
+const ON_SCSI_OR_SATA = "bus='scsi' with <controller type='scsi' model='virtio-scsi'>, or bus='sata'";
 
 export const deviceRules: readonly Rule[] = [
   {
@@ -13,15 +12,17 @@ export const deviceRules: readonly Rule[] = [
     promise: 'the boot disk is not on virtio-blk (modern: only a warning, guest kernels from 5.1 can)',
     severity: { train: 'error', modern: 'warning' },
     sources: [SENTENCE.bootDisk, SENTENCE.bootDiskArticle],
-    *check({ domain, profile }) {
+    *check(context) {
+      const { domain } = context;
       const disk = domain.launchSecurity === undefined ? undefined : bootDisk(domain.disks);
       if (disk?.bus !== 'virtio') return;
       yield {
         at: disk.element,
         message: `the boot disk '${shown(disk.target)}' is on virtio-blk`,
-        suggestion: "bus='scsi' with <controller type='scsi' model='virtio-scsi'>, or bus='sata'",
-        // A guest that boots today may find its disk by name: only the profile that forbids it changes it.
-        ...(profile === 'train'
+        suggestion: canLeaveVirtio(disk)
+          ? ON_SCSI_OR_SATA
+          : 'another disk to boot from: what is behind this one speaks virtio-blk only',
+        ...(movingBootDisk(context) === disk
           ? { edits: moveToBus(domain, disk, 'scsi', freeNames(domain.disks).get(disk) ?? disk.target) }
           : {}),
       };
@@ -38,7 +39,7 @@ export const deviceRules: readonly Rule[] = [
       yield {
         at: disk.element,
         message: `nothing says that a SEV guest boots from bus '${shown(disk.bus)}' (disk '${shown(disk.target)}')`,
-        suggestion: "bus='scsi' with <controller type='scsi' model='virtio-scsi'>, or bus='sata'",
+        suggestion: ON_SCSI_OR_SATA,
       };
     },
   },
@@ -95,55 +96,4 @@ function passedThrough(at: Problem['at'], kind: string, what: string): Problem {
     message: `a ${what} is given to the guest: it cannot reach encrypted memory`,
     suggestion: 'no passthrough; an emulated, virtio or vhost-user device instead',
   };
-}
-
-/** Moves a disk to another bus and name, without what its old bus left behind. */
-function moveToBus(domain: DomainView, disk: Disk, bus: 'scsi' | 'sata', name: string): TextEdit[] {
-  const { document } = domain;
-  const target = child(disk.element, 'target');
-  if (target === undefined) return [];
-  const driver = child(disk.element, 'driver');
-  const address = child(disk.element, 'address');
-  const devices = child(domain.root, 'devices');
-  return [
-    setAttribute(document, target, 'dev', name),
-    setAttribute(document, target, 'bus', bus),
-    ...(driver === undefined ? [] : VIRTIO_ONLY.flatMap((name) => removeAttribute(document, driver, name))),
-    ...(address === undefined ? [] : [removeElement(document, address)]),
-    ...(bus === 'scsi' && devices !== undefined && !hasScsiController(domain)
-      ? [appendChild(document, devices, controllerLines('scsi', 'virtio-scsi'))]
-      : []),
-  ];
-}
-
-/** What becomes of IDE disks on q35, for whom asks for q35; empty where there are none. */
-export function ideConsequence({ disks }: DomainView): string {
-  const names = freeNames(disks);
-  const moves = disks.flatMap((disk) =>
-    disk.bus === 'ide' ? [`'${shown(disk.target)}' to bus='sata' as '${names.get(disk)}'`] : [],
-  );
-  return moves.length === 0 ? '' : `; it has no IDE, so move ${moves.join(', ')}`;
-}
-
-function hasScsiController({ devices }: DomainView): boolean {
-  return devices.some((device) => device.name === 'controller' && attribute(device, 'type') === 'scsi');
-}
-
-/** A name sda, sdb, … for each disk that may have to move: names that no disk has, and different ones. */
-function freeNames(disks: readonly Disk[]): ReadonlyMap<Disk, string> {
-  const taken = new Set(disks.map(({ target }) => target));
-  const names = new Map<Disk, string>();
-  let index = 0;
-  for (const disk of disks) {
-    if (disk.bus !== 'ide' && disk.bus !== 'virtio') continue;
-    while (taken.has(`sd${letters(index)}`)) index++;
-    names.set(disk, `sd${letters(index++)}`);
-  }
-  return names;
-}
-
-/** 0 a, 25 z, 26 aa: libvirt's names of disks. */
-function letters(index: number): string {
-  const last = String.fromCharCode(97 + (index % 26));
-  return index < 26 ? last : `${letters(Math.floor(index / 26) - 1)}${last}`;
 }

@@ -2,7 +2,7 @@ import { attribute, child, childText, shown } from '../domain.ts';
 import type { Rule } from '../rule.ts';
 import { type Quote, SENTENCE } from '../sources.ts';
 import { removeElement, setAttribute } from '../xml-edit.ts';
-import { ideConsequence } from './devices.ts';
+import { ideConsequence } from './disk-move.ts';
 import { transitionalDevices } from './legacy-virtio.ts';
 import { isEs, isSev, isSnp } from './policy-value.ts';
 
@@ -25,7 +25,8 @@ export const firmwareRules: readonly Rule[] = [
     promise: 'the machine type is q35',
     severity: { train: 'error', modern: 'error' },
     sources: [SENTENCE.q35, SENTENCE.legacyMachine],
-    *check({ domain }) {
+    *check(context) {
+      const { domain } = context;
       if (domain.launchSecurity === undefined || domain.isQ35) return;
       const type = child(domain.os, 'type');
       const addressed = domain.devices.some(
@@ -43,7 +44,7 @@ export const firmwareRules: readonly Rule[] = [
         suggestion: `machine='q35'${addressed ? ', without the PCI addresses of the old machine type' : ''}${ideConsequence(domain)}`,
         ...(addressed || type === undefined ? {} : { edits: [setAttribute(domain.document, type, 'machine', 'q35')] }),
       };
-      yield* transitionalDevices(domain, addressed || type === undefined);
+      yield* transitionalDevices(context, addressed || type === undefined);
     },
   },
   {
@@ -60,7 +61,10 @@ export const firmwareRules: readonly Rule[] = [
         at: os ?? domain.root,
         message: `the guest boots ${firmware === 'bios' ? "firmware='bios'" : "libvirt's default firmware, SeaBIOS"}, which knows no SEV`,
         suggestion: "<os firmware='efi'>, or a <loader> with the path of OVMF",
-        ...(os === undefined ? {} : { edits: [setAttribute(document, os, 'firmware', 'efi')] }),
+        // libvirt chooses no firmware where a loader is given, and which of the two is meant only a person knows.
+        ...(os === undefined || childText(os, 'loader') !== undefined
+          ? {}
+          : { edits: [setAttribute(document, os, 'firmware', 'efi')] }),
       };
     },
   },

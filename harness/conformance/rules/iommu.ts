@@ -3,6 +3,7 @@ import { attribute, child, children, shown } from '../domain.ts';
 import type { Problem, Rule } from '../rule.ts';
 import { type Quote, SENTENCE } from '../sources.ts';
 import { appendChild, setAttribute, type TextEdit } from '../xml-edit.ts';
+import { controllerLines, movingBootDisk } from './disk-move.ts';
 
 const FORCED: Quote = {
   document: 'QEMU',
@@ -15,9 +16,15 @@ export const iommuRules: readonly Rule[] = [
     promise: "every virtio device has <driver iommu='on'/>",
     severity: { train: 'error' },
     sources: [SENTENCE.iommu, SENTENCE.virtualDma],
-    *check({ domain }) {
+    *check(context) {
+      const { domain } = context;
       if (domain.launchSecurity === undefined) return;
-      for (const device of domain.virtioDevices) if (device.iommu !== 'on') yield iommuProblem(domain, device);
+      const moving = movingBootDisk(context)?.element;
+      for (const device of domain.virtioDevices) {
+        if (device.iommu === 'on') continue;
+        const problem = iommuProblem(domain, device);
+        yield device.element === moving ? { ...problem, edits: [] } : problem;
+      }
       yield* impliedBalloon(domain);
     },
   },
@@ -57,11 +64,6 @@ export const iommuRules: readonly Rule[] = [
     },
   },
 ];
-
-export function controllerLines(type: string, model?: string): string[] {
-  const attributes = `type='${type}' index='0'${model === undefined ? '' : ` model='${model}'`}`;
-  return [`<controller ${attributes}>`, "  <driver iommu='on'/>", '</controller>'];
-}
 
 function iommuProblem(domain: DomainView, { kind, element, driver, iommu }: VirtioDevice): Problem {
   return {

@@ -1,14 +1,17 @@
-import { attribute, child, type DomainView, shown, type VirtioDevice } from '../domain.ts';
-import type { Problem } from '../rule.ts';
+import { attribute, child, shown, type VirtioDevice } from '../domain.ts';
+import type { Problem, RuleContext } from '../rule.ts';
 import { SENTENCE } from '../sources.ts';
 import { setAttribute } from '../xml-edit.ts';
 import type { XmlElement } from '../xml-reader.ts';
+import { movingBootDisk } from './disk-move.ts';
 
 /**
  * On a machine without PCIe, virtio devices are 0.9 unless their model says otherwise, and SEV needs 1.0. They are changed only
  * where the machine type stays: on q35 they are right as they are.
  */
-export function* transitionalDevices(domain: DomainView, machineStays: boolean): Iterable<Problem> {
+export function* transitionalDevices(context: RuleContext, machineStays: boolean): Iterable<Problem> {
+  const { domain } = context;
+  const moving = movingBootDisk(context)?.element;
   for (const device of domain.virtioDevices) {
     if (device.kind === 'video') {
       yield {
@@ -25,7 +28,7 @@ export function* transitionalDevices(domain: DomainView, machineStays: boolean):
       at: device.element,
       message: `on machine type '${shown(domain.machine)}' this ${device.element.name} speaks virtio 0.9`,
       suggestion: `${place.attribute}='virtio-non-transitional' (libvirt 5.2.0 or later)`,
-      ...(machineStays
+      ...(machineStays && device.element !== moving
         ? { edits: [setAttribute(domain.document, place.element, place.attribute, 'virtio-non-transitional')] }
         : {}),
       source: SENTENCE.virtio10,

@@ -106,7 +106,6 @@ function* judgeHardLimit(
       at: limit,
       message: `whether <hard_limit> holds the guest's memory cannot be told: <${limitBytes === undefined ? 'hard_limit' : 'memory'}> is no amount of memory that libvirt reads`,
       suggestion: 'a number and one of its units, or <memoryBacking><locked/></memoryBacking>',
-      edits,
       source: SENTENCE.hardLimit,
     };
     return;

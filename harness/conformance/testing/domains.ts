@@ -112,3 +112,34 @@ export const fineDomains: readonly (readonly [what: string, profile: ProfileName
   ],
   ['vmcoreinfo that is switched off', 'train', changed(CLEAN, ['<acpi/>', "<vmcoreinfo state='off'/>"])],
 ];
+
+const DISK = / {4}<disk[\s\S]*<\/disk>\n/;
+const virtioBoot = (xml: string, ...changes: readonly Change[]) =>
+  changed(CLEAN, [DISK, `    ${xml}\n`], [SCSI_CONTROLLER, ''], ...changes);
+
+/** Guests of which `--fix --profile train` moves disks to another bus, and what the disks are then. */
+export const movingDisks: readonly (readonly [what: string, xml: string])[] = [
+  [
+    'a driver with no option of virtio',
+    virtioBoot("<disk><driver name='qemu' type='qcow2'/><source file='/a'/><target dev='vda' bus='virtio'/></disk>"),
+  ],
+  ['no driver', virtioBoot("<disk><source file='/a'/><target dev='vda' bus='virtio'/></disk>")],
+  [
+    'every option of virtio',
+    virtioBoot(
+      "<disk><driver name='qemu' iommu='off' ats='on' packed='on' queues='2' queue_size='256' iothread='1'/><source file='/a'/><target dev='vda' bus='virtio'/></disk>",
+      ['  <os>', '  <iothreads>1</iothreads>\n  <os>'],
+    ),
+  ],
+  [
+    "KubeVirt's disk model",
+    virtioBoot("<disk model='virtio-non-transitional'><source file='/a'/><target dev='vda' bus='virtio'/></disk>"),
+  ],
+  [
+    'a machine type that its PCI addresses keep',
+    virtioBoot("<disk><source file='/a'/><target dev='vda' bus='virtio'/><address type='pci' slot='0x07'/></disk>", [
+      'pc-q35-7.2',
+      'pc-i440fx-7.2',
+    ]),
+  ],
+];

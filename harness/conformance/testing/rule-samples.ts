@@ -56,14 +56,14 @@ const machine = (to: string): Change[] => [
 ];
 
 const VIRTIO_DEVICES: Readonly<Record<string, (driver: string) => string>> = {
-  disk: (driver) => `<disk>${driver}<target dev='vdb' bus='virtio'/></disk>`,
-  interface: (driver) => `<interface type='network'>${driver}<model type='virtio'/></interface>`,
+  disk: (driver) => `<disk>${driver}<source file='/b'/><target dev='vdb' bus='virtio'/></disk>`,
+  interface: (driver) => `<interface type='user'>${driver}<model type='virtio'/></interface>`,
   'controller-virtio-serial': (driver) => `<controller type='virtio-serial'>${driver}</controller>`,
   'controller-virtio-scsi': (driver) => `<controller type='scsi' index='1' model='virtio-scsi'>${driver}</controller>`,
   rng: (driver) => `<rng model='virtio'>${driver}<backend model='random'/></rng>`,
   video: (driver) => `<video>${driver}<model type='virtio'/></video>`,
   input: (driver) => `<input type='tablet' bus='virtio'>${driver}</input>`,
-  filesystem: (driver) => `<filesystem type='mount'>${driver}<target dir='share'/></filesystem>`,
+  filesystem: (driver) => `<filesystem type='mount'>${driver}<source dir='/srv'/><target dir='share'/></filesystem>`,
   sound: (driver) => `<sound model='virtio'>${driver}</sound>`,
   crypto: (driver) => `<crypto model='virtio' type='qemu'><backend model='builtin'/>${driver}</crypto>`,
   vsock: (driver) => `<vsock model='virtio'>${driver}</vsock>`,
@@ -113,7 +113,11 @@ export const ruleSamples: readonly Sample[] = [
   ...breaks('MACHINE-NOT-Q35', 'both', machine(" machine='pc-i440fx-7.2'")),
   ...breaks('MACHINE-NOT-Q35', 'both', machine('')),
   ...breaks('UEFI-MISSING', 'both', [[LOADER, '']]),
-  ...breaks('UEFI-MISSING', 'both', [['<os>', "<os firmware='bios'>"]]),
+  ...breaks('UEFI-MISSING', 'both', [
+    ['<os>', "<os firmware='bios'>"],
+    [LOADER, ''],
+  ]),
+  ...breaks('UEFI-MISSING', 'both', [['<os>', "<os firmware='bios'>"]], people),
   ...breaks('LOADER-NOT-PFLASH', 'both', [["'pflash'", "'rom'"]], { place: '/domain/os/loader at 9:5' }),
   ...breaks('LOADER-NOT-PFLASH', 'both', [[" type='pflash'", '']]),
   ...breaks('LOADER-NOT-READONLY', 'both', [["readonly='yes'", "readonly='no'"]]),
@@ -132,8 +136,8 @@ export const ruleSamples: readonly Sample[] = [
   ...breaks('MEMORY-NOT-LOCKED', 'train', [hardLimit("<hard_limit unit='GiB'>8</hard_limit>")]),
   ...breaks('MEMORY-NOT-LOCKED', 'modern', [hardLimit("<hard_limit unit='GiB'>4</hard_limit>")]),
   ...breaks('MEMORY-NOT-LOCKED', 'modern', [hardLimit('<hard_limit>4456447</hard_limit>')], warning),
-  ...breaks('MEMORY-NOT-LOCKED', 'modern', [hardLimit("<hard_limit unit='GiBs'>8</hard_limit>")]),
-  ...breaks('MEMORY-NOT-LOCKED', 'modern', [hardLimit("<hard_limit unit='GiB'> 8 </hard_limit>")]),
+  ...breaks('MEMORY-NOT-LOCKED', 'modern', [hardLimit("<hard_limit unit='GiBs'>8</hard_limit>")], people),
+  ...breaks('MEMORY-NOT-LOCKED', 'modern', [hardLimit("<hard_limit unit='GiB'> 8 </hard_limit>")], people),
   ...breaks('VMCOREINFO-PRESENT', 'both', [['    <acpi/>', '    <acpi/>\n    <vmcoreinfo/>']], warning),
   ...breaks('BALLOON-RECLAIM-WITH-PINNED-RAM', 'modern', [["'none'", "'virtio' autodeflate='on'"]], warning),
   ...breaks(
