@@ -103,6 +103,11 @@ function disk(element: XmlElement): Disk {
   };
 }
 
+/** `virtio`, and all that begins with it: `virtio-scsi`, `virtio-non-transitional`, … */
+export function isVirtio(model: string | undefined): boolean {
+  return model?.startsWith('virtio') === true;
+}
+
 function virtioDevice(element: XmlElement): VirtioDevice[] {
   const kind = virtioKind(element);
   if (kind === undefined) return [];
@@ -112,7 +117,6 @@ function virtioDevice(element: XmlElement): VirtioDevice[] {
 
 /** Where each kind of device says that it sits on virtio (libvirt, formatdomain). */
 function virtioKind(element: XmlElement): string | undefined {
-  const isVirtio = (model: string | undefined) => model?.startsWith('virtio') === true;
   const { name } = element;
   const ifVirtio = (model: string | undefined) => (isVirtio(model) ? name : undefined);
   switch (name) {

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { fixDomain } from './lint.ts';
-import { CLEAN, changed, HOST, movingDisks } from './testing/domains.ts';
+import { CLEAN, changed, HOST, movingDisks, withDevice } from './testing/domains.ts';
 
 const options = { profile: 'train', host: HOST } as const;
-const diskOf = (xml: string) => / {4}<disk[\s\S]*<\/disk>\n/.exec(xml)?.[0] ?? '';
+const diskOf = (xml: string) => / {4}<disk[\s\S]*?<\/disk>\n/.exec(xml)?.[0] ?? '';
 
 describe('--fix of a boot disk on virtio-blk', () => {
   it.each(movingDisks)('leaves it no option that only virtio has: %s', (_, xml) => {
@@ -14,10 +14,29 @@ describe('--fix of a boot disk on virtio-blk', () => {
     expect(fixed.findings.filter(({ edits = [] }) => edits.length > 0)).toEqual([]);
   });
 
+  it.each([
+    ['an LSI controller beside it', "<address type='drive' controller='1' bus='0' target='0' unit='0'/>"],
+    [
+      'a virtio-scsi controller behind one of LSI, neither with an index',
+      "<address type='drive' controller='1' bus='0' target='0' unit='0'/>",
+    ],
+    ['another disk at its address', "<address type='drive' controller='0' bus='0' target='0' unit='1'/>"],
+    [
+      'the names of a whole controller taken by SATA disks',
+      "<address type='drive' controller='0' bus='0' target='0' unit='0'/>",
+    ],
+    ['no driver', undefined],
+  ])('seats it on virtio-scsi, where no other is: %s', (what, address) => {
+    const [, xml = ''] = movingDisks.find(([name]) => name === what) ?? [];
+    const fixed = fixDomain(xml, options).xml;
+    expect(/<address.*?>/.exec(diskOf(fixed))?.[0]).toBe(address);
+    expect(fixed.match(/<controller type='scsi'.*model='virtio-scsi'/g)).toHaveLength(1);
+  });
+
   it('tells no change that it takes back', () => {
     const rules = movingDisks
       .flatMap(([, xml]) => fixDomain(xml, options).changes)
-      .filter(({ place }) => place.includes('/disk'))
+      .filter(({ place }) => /\/disk(\[1\])?(\/|$)/.test(place))
       .map(({ rule }) => rule);
     expect(new Set(rules)).toEqual(new Set(['BOOT-DISK-VIRTIO-BLK']));
   });
@@ -34,4 +53,23 @@ describe('--fix of a boot disk on virtio-blk', () => {
       ['BOOT-DISK-VIRTIO-BLK', 'another disk to boot from: what is behind this one speaks virtio-blk only'],
     ]);
   });
+});
+
+it('--fix of an IDE disk on q35 seats it where no SATA disk is', () => {
+  const disk = (xml: string) => withDevice(`<disk>${xml}</disk>`);
+  const xml = changed(
+    CLEAN,
+    disk("<target dev='hda' bus='ide'/><address type='drive' controller='0' bus='0' target='0' unit='0'/>"),
+    disk("<target dev='hdb' bus='ide'/>"),
+    disk("<target dev='sdx' bus='sata'/><address type='drive' unit='1'/>"),
+    disk("<target dev='sdc' bus='sata'/>"),
+  );
+  expect(
+    fixDomain(xml, options)
+      .xml.match(/<disk><target.*<\/disk>/g)
+      ?.slice(0, 2),
+  ).toEqual([
+    "<disk><target dev='sdb' bus='sata'/><address type='drive' controller='0' bus='0' target='0' unit='0'/></disk>",
+    "<disk><target dev='sdd' bus='sata'/></disk>",
+  ]);
 });

@@ -78,10 +78,18 @@ export function removeElement(document: XmlDocument, element: XmlElement): TextE
   return { start, end, text: '', change };
 }
 
+/** Puts another element in the place of one. */
+export function replaceElement(document: XmlDocument, element: XmlElement, line: string): TextEdit {
+  const { start, end, contentStart } = element;
+  const text = inQuotesOf(document, line);
+  const change = { place: pathOf(element), from: shown(document.source.slice(start, contentStart)), to: shown(text) };
+  return { start, end, text, change };
+}
+
 /** Appends a child, indented as its siblings are. `lines` are relative to the child's own indentation. */
 export function appendChild(document: XmlDocument, parent: XmlElement, lines: readonly string[]): TextEdit {
   const { source, newline } = document;
-  const quoted = document.quote === '"' ? lines.map((line) => line.replaceAll("'", '"')) : lines;
+  const quoted = lines.map((line) => inQuotesOf(document, line));
   const change = { place: pathOf(parent), to: shown(quoted.map((line) => line.trim()).join('')) };
   const sibling = parent.children.at(-1);
   if (sibling !== undefined) {
@@ -99,6 +107,10 @@ export function appendChild(document: XmlDocument, parent: XmlElement, lines: re
   const { contentStart, contentEnd } = parent;
   const blank = source.slice(contentStart, contentEnd).trim() === '';
   return { start: contentStart, end: blank ? contentEnd : contentStart, text: content, change };
+}
+
+function inQuotesOf({ quote }: XmlDocument, line: string): string {
+  return line.replaceAll("'", quote);
 }
 
 function block(lines: readonly string[], newline: string, indent: string): string {

@@ -1,8 +1,9 @@
-import { attribute, bootDisk, shown } from '../domain.ts';
+import { attribute, bootDisk, type Disk, type DomainView, isVirtio, shown } from '../domain.ts';
 import type { Problem, Rule } from '../rule.ts';
 import { SENTENCE } from '../sources.ts';
 import { removeElement } from '../xml-edit.ts';
-import { canLeaveVirtio, freeNames, moveToBus, movingBootDisk } from './disk-move.ts';
+import { canLeaveVirtio, freeNames, moveToBus, moveToVirtioScsi, movingBootDisk } from './disk-move.ts';
+import { scsiControllers, seating, seatOf } from './drive-seats.ts';
 
 const ON_SCSI_OR_SATA = "bus='scsi' with <controller type='scsi' model='virtio-scsi'>, or bus='sata'";
 
@@ -22,9 +23,7 @@ export const deviceRules: readonly Rule[] = [
         suggestion: canLeaveVirtio(disk)
           ? ON_SCSI_OR_SATA
           : 'another disk to boot from: what is behind this one speaks virtio-blk only',
-        ...(movingBootDisk(context) === disk
-          ? { edits: moveToBus(domain, disk, 'scsi', freeNames(domain.disks).get(disk) ?? disk.target) }
-          : {}),
+        ...(movingBootDisk(context) === disk ? { edits: moveToVirtioScsi(domain, disk) } : {}),
       };
     },
   },
@@ -35,10 +34,12 @@ export const deviceRules: readonly Rule[] = [
     sources: [SENTENCE.bootDiskBuses],
     *check({ domain }) {
       const disk = domain.launchSecurity === undefined ? undefined : bootDisk(domain.disks);
-      if (disk === undefined || ['virtio', 'scsi', 'sata'].includes(disk.bus)) return;
+      if (disk === undefined || ['virtio', 'sata'].includes(disk.bus)) return;
+      const where = disk.bus === 'scsi' ? emulatedScsi(domain, disk) : `bus '${shown(disk.bus)}'`;
+      if (where === undefined) return;
       yield {
         at: disk.element,
-        message: `nothing says that a SEV guest boots from bus '${shown(disk.bus)}' (disk '${shown(disk.target)}')`,
+        message: `nothing says that a SEV guest boots from ${where} (disk '${shown(disk.target)}')`,
         suggestion: ON_SCSI_OR_SATA,
       };
     },
@@ -51,13 +52,15 @@ export const deviceRules: readonly Rule[] = [
     *check({ domain }) {
       if (domain.launchSecurity === undefined || !domain.isQ35) return;
       const names = freeNames(domain.disks);
+      const seatFor = seating(domain, 'sata');
       for (const disk of domain.disks) {
         if (disk.bus !== 'ide') continue;
+        const name = names.get(disk) ?? disk.target;
         yield {
           at: disk.element,
           message: `${shown(disk.device)} '${shown(disk.target)}' is on IDE, and q35 has no IDE controller`,
           suggestion: "bus='sata'",
-          edits: moveToBus(domain, disk, 'sata', names.get(disk) ?? disk.target),
+          edits: moveToBus(domain, disk, { bus: 'sata', name, seat: seatFor(name) }),
         };
       }
       for (const controller of domain.devices) {
@@ -88,6 +91,16 @@ export const deviceRules: readonly Rule[] = [
     },
   },
 ];
+
+/** The controller of a disk on SCSI, in words; undefined where it is virtio-scsi. */
+function emulatedScsi(domain: DomainView, { element }: Disk): string | undefined {
+  const [index = 0] = seatOf(element, 'scsi') ?? [];
+  const model = scsiControllers(domain).get(index);
+  if (isVirtio(model)) return undefined;
+  return model === undefined
+    ? `SCSI controller ${index}, for which libvirt takes lsilogic where QEMU has it`
+    : `SCSI controller ${index}, which is ${shown(model)}`;
+}
 
 function passedThrough(at: Problem['at'], kind: string, what: string): Problem {
   return {

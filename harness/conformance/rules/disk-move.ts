@@ -1,6 +1,15 @@
-import { attribute, bootDisk, child, type Disk, type DomainView, shown } from '../domain.ts';
+import { attribute, bootDisk, child, type Disk, type DomainView, isVirtio, shown } from '../domain.ts';
 import type { RuleContext } from '../rule.ts';
-import { appendChild, removeAttribute, removeElement, setAttribute, type TextEdit } from '../xml-edit.ts';
+import {
+  appendChild,
+  removeAttribute,
+  removeElement,
+  replaceElement,
+  setAttribute,
+  type TextEdit,
+} from '../xml-edit.ts';
+import type { XmlDocument, XmlElement } from '../xml-reader.ts';
+import { type DriveBus, freeIndex, type Seat, scsiControllers, seating } from './drive-seats.ts';
 
 /** Attributes of a disk's `<driver>` that are for virtio-blk only; most of them libvirt refuses on another bus. */
 const VIRTIO_ONLY = [
@@ -31,22 +40,48 @@ export function movingBootDisk({ domain, profile }: RuleContext): Disk | undefin
   return disk !== undefined && canLeaveVirtio(disk) ? disk : undefined;
 }
 
+/** A place for a disk that moves. */
+export interface Place {
+  readonly bus: DriveBus;
+  readonly name: string;
+  /** Absent where the name is enough. */
+  readonly seat: Seat | undefined;
+}
+
 /** Moves a disk to another bus and name, without what its old bus left behind. */
-export function moveToBus(domain: DomainView, disk: Disk, bus: 'scsi' | 'sata', name: string): TextEdit[] {
-  const { document } = domain;
-  const target = child(disk.element, 'target');
+export function moveToBus({ document }: DomainView, { element }: Disk, { bus, name, seat }: Place): TextEdit[] {
+  const target = child(element, 'target');
   if (target === undefined) return [];
-  const driver = child(disk.element, 'driver');
-  const address = child(disk.element, 'address');
-  const devices = child(domain.root, 'devices');
+  const driver = child(element, 'driver');
   return [
     setAttribute(document, target, 'dev', name),
     setAttribute(document, target, 'bus', bus),
-    ...removeAttribute(document, disk.element, 'model'),
+    ...removeAttribute(document, element, 'model'),
     ...(driver === undefined ? [] : VIRTIO_ONLY.flatMap((name) => removeAttribute(document, driver, name))),
-    ...(address === undefined ? [] : [removeElement(document, address)]),
-    ...(bus === 'scsi' && devices !== undefined && !hasScsiController(domain)
-      ? [appendChild(document, devices, controllerLines('scsi', 'virtio-scsi'))]
+    ...setAddress(document, element, seat),
+  ];
+}
+
+function setAddress(document: XmlDocument, disk: XmlElement, seat: Seat | undefined): TextEdit[] {
+  const old = child(disk, 'address');
+  if (seat === undefined) return old === undefined ? [] : [removeElement(document, old)];
+  const [controller, bus, target, unit] = seat;
+  const line = `<address type='drive' controller='${controller}' bus='${bus}' target='${target}' unit='${unit}'/>`;
+  return [old === undefined ? appendChild(document, disk, [line]) : replaceElement(document, old, line)];
+}
+
+/** Moves a disk to virtio-scsi, with a controller for it where the domain has none. */
+export function moveToVirtioScsi(domain: DomainView, disk: Disk): TextEdit[] {
+  const controllers = scsiControllers(domain);
+  const [present] = [...controllers].find(([, model]) => isVirtio(model)) ?? [];
+  const controller = present ?? freeIndex(controllers);
+  const name = freeNames(domain.disks).get(disk) ?? disk.target;
+  const seat = seating(domain, 'scsi', controller)(name);
+  const devices = child(domain.root, 'devices');
+  return [
+    ...moveToBus(domain, disk, { bus: 'scsi', name, seat }),
+    ...(present === undefined && devices !== undefined
+      ? [appendChild(domain.document, devices, controllerLines('scsi', 'virtio-scsi', controller))]
       : []),
   ];
 }
@@ -58,10 +93,6 @@ export function ideConsequence({ disks }: DomainView): string {
     disk.bus === 'ide' ? [`'${shown(disk.target)}' to bus='sata' as '${names.get(disk)}'`] : [],
   );
   return moves.length === 0 ? '' : `; it has no IDE, so move ${moves.join(', ')}`;
-}
-
-function hasScsiController({ devices }: DomainView): boolean {
-  return devices.some((device) => device.name === 'controller' && attribute(device, 'type') === 'scsi');
 }
 
 /** A name sda, sdb, … for each disk that may have to move: names that no disk has, and different ones. */
@@ -83,7 +114,7 @@ function letters(index: number): string {
   return index < 26 ? last : `${letters(Math.floor(index / 26) - 1)}${last}`;
 }
 
-export function controllerLines(type: string, model?: string): string[] {
-  const attributes = `type='${type}' index='0'${model === undefined ? '' : ` model='${model}'`}`;
+export function controllerLines(type: string, model?: string, index = 0): string[] {
+  const attributes = `type='${type}' index='${index}'${model === undefined ? '' : ` model='${model}'`}`;
   return [`<controller ${attributes}>`, "  <driver iommu='on'/>", '</controller>'];
 }

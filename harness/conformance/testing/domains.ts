@@ -117,7 +117,7 @@ const DISK = / {4}<disk[\s\S]*<\/disk>\n/;
 const virtioBoot = (xml: string, ...changes: readonly Change[]) =>
   changed(CLEAN, [DISK, `    ${xml}\n`], [SCSI_CONTROLLER, ''], ...changes);
 
-/** Guests of which `--fix --profile train` moves disks to another bus, and what the disks are then. */
+/** Guests of which `--fix --profile train` moves disks to another bus. */
 export const movingDisks: readonly (readonly [what: string, xml: string])[] = [
   [
     'a driver with no option of virtio',
@@ -141,5 +141,47 @@ export const movingDisks: readonly (readonly [what: string, xml: string])[] = [
       'pc-q35-7.2',
       'pc-i440fx-7.2',
     ]),
+  ],
+  [
+    'an LSI controller beside it',
+    virtioBoot(
+      "<disk><source file='/a'/><target dev='vda' bus='virtio'/></disk>",
+      withDevice("<controller type='scsi' index='0' model='lsilogic'/>"),
+    ),
+  ],
+  [
+    'a virtio-scsi controller behind one of LSI, neither with an index',
+    virtioBoot(
+      "<disk><source file='/a'/><target dev='vda' bus='virtio'/></disk>",
+      withDevice("<controller type='scsi' model='lsilogic'/>"),
+      withDevice("<controller type='scsi' model='virtio-scsi'><driver iommu='on'/></controller>"),
+    ),
+  ],
+  [
+    'another disk at its address',
+    virtioBoot(
+      "<disk><source file='/a'/><target dev='vda' bus='virtio'/><boot order='1'/></disk>",
+      withDevice("<controller type='scsi' index='0' model='virtio-scsi'><driver iommu='on'/></controller>"),
+      withDevice(
+        "<disk><source file='/b'/><target dev='sdb' bus='scsi'/><address type='drive' controller='0' bus='0' target='0' unit='0'/></disk>",
+      ),
+    ),
+  ],
+  [
+    'the names of a whole controller taken by SATA disks',
+    virtioBoot(
+      "<disk><source file='/a'/><target dev='vda' bus='virtio'/></disk>",
+      ...[...'abcdefg'].map((letter) =>
+        withDevice(`<disk><source file='/${letter}'/><target dev='sd${letter}' bus='sata'/></disk>`),
+      ),
+    ),
+  ],
+  [
+    'an IDE disk that moves to SATA too, where another one is',
+    virtioBoot(
+      "<disk><source file='/a'/><target dev='vda' bus='virtio'/></disk>",
+      withDevice("<disk><source file='/b'/><target dev='hda' bus='ide'/></disk>"),
+      withDevice("<disk><source file='/c'/><target dev='sdf' bus='sata'/><address type='drive' unit='1'/></disk>"),
+    ),
   ],
 ];

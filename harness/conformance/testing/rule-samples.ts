@@ -162,13 +162,28 @@ export const ruleSamples: readonly Sample[] = [
   ...breaks('IMPLICIT-CONTROLLER:virtio-serial', 'train', [
     withDevice("<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>"),
   ]),
-  ...breaks('IMPLICIT-CONTROLLER:scsi', 'train', [[SCSI_CONTROLLER, '']]),
+  ...breaks('IMPLICIT-CONTROLLER:scsi', 'train', [[SCSI_CONTROLLER, '']], { also: ['BOOT-DISK-BUS-UNDOCUMENTED'] }),
   ...breaks('BOOT-DISK-VIRTIO-BLK', 'train', [
     ["type='qcow2'/>", "type='qcow2' iommu='on' queues='4'/>"],
     ["dev='sda' bus='scsi'/>", "dev='vda' bus='virtio'/>\n      <address type='pci' bus='0x01'/>"],
   ]),
   ...breaks('BOOT-DISK-VIRTIO-BLK', 'modern', [["dev='sda' bus='scsi'", "dev='vda'"]], { ...warning, ...people }),
   ...breaks('BOOT-DISK-BUS-UNDOCUMENTED', 'both', [["bus='scsi'", "bus='usb'"]], { ...warning, ...people }),
+  ...breaks('BOOT-DISK-BUS-UNDOCUMENTED', 'both', [["model='virtio-scsi'", "model='lsilogic'"]], {
+    ...warning,
+    ...people,
+  }),
+  ...breaks('BOOT-DISK-BUS-UNDOCUMENTED', 'modern', [[SCSI_CONTROLLER, '']], { ...warning, ...people }),
+  ...breaks('BOOT-DISK-BUS-UNDOCUMENTED', 'both', [["dev='sda' bus", "dev='sdh' bus"]], { ...warning, ...people }),
+  ...breaks(
+    'BOOT-DISK-BUS-UNDOCUMENTED',
+    'both',
+    [
+      withDevice("<controller type='scsi' index='1' model='lsilogic'/>"),
+      ["bus='scsi'/>", "bus='scsi'/><address type='drive' controller='1'/>"],
+    ],
+    { ...warning, ...people },
+  ),
   ...breaks('IDE-ON-Q35', 'both', [withDevice("<disk device='cdrom'><target dev='hda' bus='ide'/></disk>")]),
   ...breaks('IDE-ON-Q35', 'both', [withDevice("<controller type='ide' index='0'/>")]),
   ...breaks('HOSTDEV:pci', 'both', [withDevice("<hostdev mode='subsystem' type='pci'/>")], people),
