@@ -3,6 +3,7 @@ import { deviceRules } from './rules/devices.ts';
 import { firmwareRules } from './rules/firmware.ts';
 import { iommuRules } from './rules/iommu.ts';
 import { launchSecurityRules } from './rules/launch-security.ts';
+import { virtioVersionRules } from './rules/legacy-virtio.ts';
 import { memoryRules } from './rules/memory.ts';
 import { policyRules } from './rules/policy.ts';
 
@@ -12,6 +13,7 @@ export const ruleCatalogue: readonly Rule[] = [
   ...policyRules,
   ...firmwareRules,
   ...memoryRules,
+  ...virtioVersionRules,
   ...iommuRules,
   ...deviceRules,
 ];

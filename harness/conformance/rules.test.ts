@@ -122,6 +122,16 @@ describe('on i440fx', () => {
     expect(findings[1]?.source).toBe('libvirt article: "SEV will not work with Virtio <1.0"');
   });
 
+  it('has nothing against devices that QEMU has as virtio 1.0 only', () => {
+    const input = legacy("<input type='tablet' bus='virtio'/>", "<crypto model='virtio'/>");
+    expect(rulesOf(input, 'modern')).toEqual(['MACHINE-NOT-Q35']);
+  });
+
+  it('asks it of a transitional device once', () => {
+    const rng = legacy("<rng model='virtio-transitional'/>");
+    expect(rulesOf(rng, 'modern')).toEqual(['MACHINE-NOT-Q35', 'VIRTIO-TRANSITIONAL']);
+  });
+
   it('knows that a virtio video device cannot be helped', () => {
     const findings = findingsOf(legacy("<video><model type='virtio'/></video>"), 'modern');
     expect(findings[1]?.source).toContain('virtio GPU cannot be used');

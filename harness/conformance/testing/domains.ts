@@ -136,6 +136,10 @@ export const movingDisks: readonly (readonly [what: string, xml: string])[] = [
     virtioBoot("<disk model='virtio-non-transitional'><source file='/a'/><target dev='vda' bus='virtio'/></disk>"),
   ],
   [
+  [
+    'a transitional model',
+    virtioBoot("<disk model='virtio-transitional'><source file='/a'/><target dev='vda' bus='virtio'/></disk>"),
+  ],
     'a machine type that its PCI addresses keep',
     virtioBoot("<disk><source file='/a'/><target dev='vda' bus='virtio'/><address type='pci' slot='0x07'/></disk>", [
       'pc-q35-7.2',

@@ -75,6 +75,16 @@ const iommuSamples = Object.entries(VIRTIO_DEVICES).flatMap(([kind, xml]) => [
   ...breaks(`IOMMU-EXPLICITLY-OFF:${kind}`, 'modern', [withDevice(xml("<driver iommu='off'/>"))]),
 ]);
 
+const TRANSITIONAL: readonly string[] = [
+  "<disk model='virtio-transitional'><driver iommu='on'/><source file='/b'/><target dev='vdb' bus='virtio'/></disk>",
+  "<interface type='user'><model type='virtio-transitional'/><driver iommu='on'/></interface>",
+  "<controller type='scsi' index='1' model='virtio-transitional'><driver iommu='on'/></controller>",
+  "<controller type='virtio-serial' model='virtio-transitional'><driver iommu='on'/></controller>",
+  "<rng model='virtio-transitional'><backend model='random'/><driver iommu='on'/></rng>",
+  "<filesystem model='virtio-transitional'><driver iommu='on'/><source dir='/srv'/><target dir='s'/></filesystem>",
+  "<vsock model='virtio-transitional'><driver iommu='on'/></vsock>",
+];
+
 export const ruleSamples: readonly Sample[] = [
   ...breaks('LS-MISSING', 'both', [[LAUNCH_SECURITY, '']], { place: '/domain at 1:1' }),
   ...breaks('LS-MISSING', 'both', [
@@ -160,6 +170,7 @@ export const ruleSamples: readonly Sample[] = [
     withDevice("<interface type='vdpa'><source dev='/dev/vhost-vdpa-0'/></interface>"),
   ]),
   ...breaks('IMPLICIT-CONTROLLER:virtio-serial', 'train', [
+  ...TRANSITIONAL.flatMap((xml) => breaks('VIRTIO-TRANSITIONAL', 'both', [withDevice(xml)])),
     withDevice("<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>"),
   ]),
   ...breaks('IMPLICIT-CONTROLLER:scsi', 'train', [[SCSI_CONTROLLER, '']], { also: ['BOOT-DISK-BUS-UNDOCUMENTED'] }),
