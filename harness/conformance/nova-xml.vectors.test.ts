@@ -67,9 +67,9 @@ describe('domain XML that nova wrote, its mutants, and the seed examples', () =>
 
 describe('--fix', () => {
   const stubborn: Readonly<Record<ProfileName, readonly RegExp[]>> = {
-    // What only a person can decide: passthrough, SNP and SEV-ES under the old profile, PCI addresses of i440fx.
-    train: [/^HOSTDEV:/, /^LS-TYPE-SNP$/, /^POLICY-NOT-0x0033$/, /^SEV-DIRECT-KERNEL-UNMEASURED$/],
-    modern: [/^HOSTDEV:/, /^BOOT-DISK-VIRTIO-BLK$/, /^SEV-DIRECT-KERNEL-UNMEASURED$/],
+    // What only a person can decide: passthrough, another vendor's type, SNP and SEV-ES under the old profile.
+    train: [/^HOSTDEV:/, /^LS-TYPE$/, /^LS-TYPE-SNP$/, /^POLICY-NOT-0x0033$/, /^SEV-DIRECT-KERNEL-UNMEASURED$/],
+    modern: [/^HOSTDEV:/, /^LS-TYPE$/, /^BOOT-DISK-VIRTIO-BLK$/, /^SEV-DIRECT-KERNEL-UNMEASURED$/],
   };
 
   describe.each(PROFILES)('profile %s', (profile) => {

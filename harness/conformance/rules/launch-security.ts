@@ -41,7 +41,8 @@ export const launchSecurityRules: readonly Rule[] = [
         message:
           type === undefined ? '<launchSecurity> has no type' : `launch security type '${shown(type)}' is not AMD SEV`,
         suggestion: "type='sev'",
-        edits: [setAttribute(domain.document, launchSecurity, 'type', 'sev')],
+        // Another type is what somebody wants of another platform.
+        ...(type ? {} : { edits: [setAttribute(domain.document, launchSecurity, 'type', 'sev')] }),
       };
     },
   },
