@@ -100,6 +100,11 @@ describe('a domain without <launchSecurity>', () => {
   });
 });
 
+it('says who refuses an SNP policy without bit 17: KVM, before the firmware sees it', () => {
+  const [finding] = findingsOf(changed(SNP, ['0x00030000', '0x00010000']), 'modern');
+  expect(finding?.message).toBe('the SNP policy 0x00010000 has bit 17 clear: KVM refuses to launch it (EINVAL)');
+});
+
 describe('on i440fx', () => {
   const legacy = (...devices: string[]) =>
     changed(

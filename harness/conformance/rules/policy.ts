@@ -6,6 +6,7 @@ import type { XmlElement } from '../xml-reader.ts';
 import { isSev, isSnp, NOVA_POLICY, parsePolicy, policyText, SEV_POLICY, SNP_POLICY, weakens } from './policy-value.ts';
 
 const SNP_ABI = { document: 'SEV-SNP firmware ABI', text: 'guest policy, bit 17: reserved, must be one' } as const;
+const SNP_LAUNCH_START = { document: 'Linux', text: 'arch/x86/kvm/svm/sev.c, snp_launch_start' } as const;
 const SNP_DEBUG = { document: 'SEV-SNP firmware ABI', text: 'guest policy, bit 19: debugging is allowed' } as const;
 const SNP_DEFAULT = 0x30000n;
 
@@ -94,12 +95,12 @@ export const policyRules: readonly Rule[] = [
     id: 'SNP-POLICY-RESERVED-BIT',
     promise: 'bit 17 of the SNP policy is set',
     severity: { modern: 'error' },
-    sources: [SNP_ABI],
+    sources: [SNP_ABI, SNP_LAUNCH_START],
     *check({ domain }) {
       const policy = isSnp(domain) ? readPolicy(domain) : undefined;
       if (policy?.value === undefined || (policy.value & SNP_POLICY.reservedOne) !== 0n) return;
       yield changedPolicy(domain, policy, {
-        message: `the SNP policy ${policyText(policy.value, 8)} has bit 17 clear, which the firmware refuses`,
+        message: `the SNP policy ${policyText(policy.value, 8)} has bit 17 clear: KVM refuses to launch it (EINVAL)`,
         suggestion: `<policy>${policyText(policy.value | SNP_POLICY.reservedOne, 8)}</policy>`,
         to: policy.value | SNP_POLICY.reservedOne,
       });
