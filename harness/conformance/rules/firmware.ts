@@ -1,7 +1,8 @@
-import { attribute, child, childText, shown } from '../domain.ts';
+import { attribute, child, childText, type DomainView, shown } from '../domain.ts';
 import type { Rule } from '../rule.ts';
 import { type Quote, SENTENCE } from '../sources.ts';
 import { removeElement, setAttribute } from '../xml-edit.ts';
+import type { XmlElement } from '../xml-reader.ts';
 import { ideConsequence } from './disk-move.ts';
 import { transitionalDevices } from './legacy-virtio.ts';
 import { isEs, isSev, isSnp } from './policy-value.ts';
@@ -18,6 +19,11 @@ const NO_SMM: readonly Quote[] = [
   { document: 'Linux', text: 'arch/x86/kvm/svm/svm.c, SEV-ES guests do not support SMM' },
   { document: 'QEMU', text: 'target/i386/sev.c, SEV-SNP does not support SMM' },
 ];
+
+const NO_FLASH: Quote = {
+  document: 'QEMU',
+  text: 'hw/i386/pc_sysfw.c, pflash needs read-only memory of KVM, which has none for SEV-SNP: firmware is given by -bios',
+};
 
 export const firmwareRules: readonly Rule[] = [
   {
@@ -74,10 +80,10 @@ export const firmwareRules: readonly Rule[] = [
     severity: { train: 'error', modern: 'error' },
     sources: [SENTENCE.pflash],
     *check({ domain, profile }) {
-      const loader = child(domain.os, 'loader');
-      if (domain.launchSecurity === undefined || loader === undefined || loader.text.trim() === '') return;
+      const loader = loaderFile(domain);
+      if (domain.launchSecurity === undefined || loader === undefined) return;
       // SEV-SNP has no pflash of its own: QEMU takes the image by -bios, which libvirt calls rom.
-      if (attribute(loader, 'type') === 'pflash' || (isSnp(domain) && profile === 'modern')) return;
+      if (typeOf(loader) === 'pflash' || (isSnp(domain) && profile === 'modern')) return;
       yield {
         at: loader,
         message: `the loader's type is '${shown(attribute(loader, 'type') ?? 'rom (the default)')}', not pflash`,
@@ -92,9 +98,9 @@ export const firmwareRules: readonly Rule[] = [
     severity: { train: 'error', modern: 'error' },
     sources: [SENTENCE.pflash],
     *check({ domain }) {
-      const loader = child(domain.os, 'loader');
-      if (domain.launchSecurity === undefined || loader === undefined || loader.text.trim() === '') return;
-      if (attribute(loader, 'readonly') === 'yes' || (isSnp(domain) && attribute(loader, 'type') === 'rom')) return;
+      const loader = loaderFile(domain);
+      if (domain.launchSecurity === undefined || loader === undefined) return;
+      if (attribute(loader, 'readonly') === 'yes' || (isSnp(domain) && typeOf(loader) === 'rom')) return;
       yield {
         at: loader,
         message: 'the guest can write to the firmware image that is measured',
@@ -110,13 +116,33 @@ export const firmwareRules: readonly Rule[] = [
     sources: NO_SMM,
     *check({ domain }) {
       const smm = child(child(domain.root, 'features'), 'smm');
-      if (smm === undefined || attribute(smm, 'state') === 'off' || !(isEs(domain) || isSnp(domain))) return;
+      const loader = child(domain.os, 'loader');
+      // libvirt takes secure='yes' for SMM that guards the variables: it switches SMM on, or asks for it.
+      const at = smm ?? (attribute(loader, 'secure') === 'yes' ? loader : undefined);
+      if (at === undefined || attribute(smm, 'state') === 'off' || !(isEs(domain) || isSnp(domain))) return;
       yield {
-        at: smm,
-        message: `a ${isSnp(domain) ? 'SEV-SNP' : 'SEV-ES'} guest cannot have SMM, and QEMU refuses to start it`,
+        at,
+        message: `a ${isSnp(domain) ? 'SEV-SNP' : 'SEV-ES'} guest cannot have SMM${at === smm ? '' : ", which secure='yes' needs"}, and QEMU refuses to start it`,
         // The firmware that was chosen may be of no use without.
         suggestion:
           "no <smm>, and guest firmware that needs none: mostly one without Secure Boot (<loader secure='no'>; for nova os_secure_boot=disabled on the image)",
+      };
+    },
+  },
+  {
+    id: 'SNP-LOADER-PFLASH',
+    promise: 'the firmware image of an SNP guest is loaded as rom',
+    severity: { modern: 'error' },
+    sources: [NO_FLASH],
+    *check({ domain }) {
+      const loader = loaderFile(domain);
+      if (!isSnp(domain) || loader === undefined || typeOf(loader) !== 'pflash') return;
+      yield {
+        at: loader,
+        message: 'SEV-SNP has no flash memory: QEMU does not start a guest whose firmware is in pflash',
+        // An image that is made for flash cannot do without its variables: a person has to choose another.
+        suggestion:
+          "type='rom' with an image that keeps no variables (OVMF.amdsev.fd), or <os firmware='efi'> with <loader stateless='yes'/>",
       };
     },
   },
@@ -127,7 +153,8 @@ export const firmwareRules: readonly Rule[] = [
     sources: [STATELESS],
     *check({ domain }) {
       const loader = child(domain.os, 'loader');
-      if (!isSnp(domain) || attribute(loader, 'stateless') === 'yes' || attribute(loader, 'type') === 'rom') return;
+      // An image that is loaded as rom has nowhere to keep anything, and one in pflash is another rule's.
+      if (!isSnp(domain) || attribute(loader, 'stateless') === 'yes' || loaderFile(domain) !== undefined) return;
       yield {
         at: loader ?? domain.os ?? domain.root,
         message: 'the firmware keeps state in NVRAM, which no SNP measurement covers',
@@ -186,3 +213,14 @@ export const firmwareRules: readonly Rule[] = [
     },
   },
 ];
+
+/** The loader that names an image; without one libvirt chooses the firmware. */
+function loaderFile({ os }: DomainView): XmlElement | undefined {
+  const loader = child(os, 'loader');
+  return loader === undefined || loader.text.trim() === '' ? undefined : loader;
+}
+
+/** libvirt takes an image of no type for rom. */
+function typeOf(loader: XmlElement): string {
+  return attribute(loader, 'type') ?? 'rom';
+}

@@ -59,8 +59,11 @@ export const LOADER = / {4}<loader.*\n/;
 export const SNP = changed(
   CLEAN,
   [LAUNCH_SECURITY, "  <launchSecurity type='sev-snp'>\n    <policy>0x00030000</policy>\n  </launchSecurity>\n"],
-  ["type='pflash'", "type='pflash' stateless='yes'"],
+  [LOADER, "    <loader stateless='yes'/>\n"],
+  ['<os>', "<os firmware='efi'>"],
 );
+
+const withRom = (loader: string) => changed(SNP, ["<loader stateless='yes'/>", loader], [" firmware='efi'", '']);
 
 /** A guest that keeps every rule although it looks unusual. */
 export const fineDomains: readonly (readonly [what: string, profile: ProfileName, xml: string])[] = [
@@ -77,10 +80,12 @@ export const fineDomains: readonly (readonly [what: string, profile: ProfileName
     changed(CLEAN, [MEMORY_BACKING, "<memtune><hard_limit unit='KiB'>4456448</hard_limit></memtune>"]),
   ],
   ['an SNP guest whose memory is not locked', 'modern', changed(SNP, ['    <locked/>\n', ''])],
+  ['an SNP guest whose firmware is loaded as rom', 'modern', withRom("<loader type='rom'>/OVMF.amdsev.fd</loader>")],
+  ['an SNP guest whose firmware is loaded as rom, the default', 'modern', withRom('<loader>/OVMF.amdsev.fd</loader>')],
   [
-    'an SNP guest whose firmware is loaded as rom',
+    'a loader of no secure flag with SEV-ES',
     'modern',
-    changed(SNP, ["readonly='yes' type='pflash' stateless='yes'", "type='rom'"]),
+    changed(CLEAN, ['0x0033', '0x0037'], ["type='pflash'", "type='pflash' secure='no'"]),
   ],
   [
     "a hard limit in libvirt's other units",
@@ -136,10 +141,10 @@ export const movingDisks: readonly (readonly [what: string, xml: string])[] = [
     virtioBoot("<disk model='virtio-non-transitional'><source file='/a'/><target dev='vda' bus='virtio'/></disk>"),
   ],
   [
-  [
     'a transitional model',
     virtioBoot("<disk model='virtio-transitional'><source file='/a'/><target dev='vda' bus='virtio'/></disk>"),
   ],
+  [
     'a machine type that its PCI addresses keep',
     virtioBoot("<disk><source file='/a'/><target dev='vda' bus='virtio'/><address type='pci' slot='0x07'/></disk>", [
       'pc-q35-7.2',

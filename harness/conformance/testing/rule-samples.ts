@@ -138,6 +138,28 @@ export const ruleSamples: readonly Sample[] = [
     place: '/domain/features/smm at 13:5',
   }),
   ...from(SNP, 'SMM-WITH-ENCRYPTED-STATE', 'modern', [withFeature('<smm/>')], people),
+  ...breaks(
+    'SMM-WITH-ENCRYPTED-STATE',
+    'modern',
+    [
+      ['0x0033', '0x0037'],
+      ["type='pflash'", "type='pflash' secure='yes'"],
+    ],
+    {
+      ...people,
+      place: '/domain/os/loader at 9:5',
+    },
+  ),
+  ...from(
+    SNP,
+    'SNP-LOADER-PFLASH',
+    'modern',
+    [
+      ["<loader stateless='yes'/>", "<loader type='pflash' stateless='yes' readonly='yes'>/OVMF_CODE.fd</loader>"],
+      [" firmware='efi'", ''],
+    ],
+    people,
+  ),
   ...snpBreaks('SNP-FIRMWARE-NOT-STATELESS', [[" stateless='yes'", '']]),
   ...snpBreaks('SNP-NVRAM-PRESENT', [inOs('<nvram>/vars.fd</nvram>')]),
   ...snpBreaks('SNP-KERNELHASHES-OFF', [inOs('<kernel>/vmlinuz</kernel>')]),
@@ -162,6 +184,7 @@ export const ruleSamples: readonly Sample[] = [
     ],
     warning,
   ),
+  ...TRANSITIONAL.flatMap((xml) => breaks('VIRTIO-TRANSITIONAL', 'both', [withDevice(xml)])),
   ...iommuSamples,
   ...breaks('IOMMU-OFF:memballoon', 'train', [["    <memballoon model='none'/>\n", '']], {
     place: '/domain/devices at 14:3',
@@ -171,7 +194,6 @@ export const ruleSamples: readonly Sample[] = [
     withDevice("<interface type='vdpa'><source dev='/dev/vhost-vdpa-0'/></interface>"),
   ]),
   ...breaks('IMPLICIT-CONTROLLER:virtio-serial', 'train', [
-  ...TRANSITIONAL.flatMap((xml) => breaks('VIRTIO-TRANSITIONAL', 'both', [withDevice(xml)])),
     withDevice("<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>"),
   ]),
   ...breaks('IMPLICIT-CONTROLLER:scsi', 'train', [[SCSI_CONTROLLER, '']], { also: ['BOOT-DISK-BUS-UNDOCUMENTED'] }),
