@@ -26,6 +26,8 @@ virsh dumpxml guest1 | npm run --silent lint:domain -- -               standard 
   mended XML goes to standard output. A domain of the host is never redefined. What only a person can decide stays a finding:
   so does a policy that forbids the host more than nova's.
 - Each change is told in one line: its place, from what to what, and the rule. On q35, IDE disks move to SATA under another name.
+  With \`--profile train\` a boot disk on virtio-blk moves to virtio-scsi; it gets an address where its name would lead libvirt to
+  another controller, or to a place that is taken.
 - \`--json\` prints \`{ "findings": [{ "rule", "severity", "location", "message", "source" }] }\`, and with \`--fix\` what was changed as
   \`"changes": [{ "rule", "place", "from", "to" }]\`: \`from\` is absent where there was nothing, \`to\` where nothing is left.
 - Exit codes: 0 clean or warnings only, 1 a rule is broken, 2 the host is not usable, 3 usage, or no XML of a domain.
@@ -53,7 +55,8 @@ ${ruleCatalogue
 
 \`<kind>\` of the IOMMU rules is the device: \`disk\`, \`interface\`, \`controller-virtio-serial\`, \`controller-virtio-scsi\`, \`memballoon\`,
 \`rng\`, \`crypto\`, \`video\`, \`input\`, \`filesystem\`, \`sound\`, \`vsock\`. The kind of IMPLICIT-CONTROLLER is the controller's type. \`<type>\` of
-HOSTDEV is the type of the \`<hostdev>\`, or \`interface\` for \`<interface type='hostdev'>\`.
+HOSTDEV is the type of the \`<hostdev>\`, or \`interface\` for \`<interface type='hostdev'>\`, or \`vdpa\`, in the modern profile and only as
+a warning, for \`<interface type='vdpa'>\`.
 `;
 }
 

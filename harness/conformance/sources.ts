@@ -19,6 +19,7 @@ export const article = (text: string): Quote => ({ document: 'libvirt article', 
 /** The sentences of the seeds that more than one rule enforces. */
 export const SENTENCE = {
   launchSecurity: nova('SEV security is enabled via the <launchSecurity> element'),
+  kvm: nova('launching of KVM instances which are encrypted using AMD’s SEV'),
   policy: nova('which equates to 0x0033'),
   policyHides: nova('doesn’t permit other guests or the hypervisor to directly inspect memory'),
   processorFamily: nova(

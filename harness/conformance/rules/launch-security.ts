@@ -1,11 +1,15 @@
 import { attribute, child, childText, shown } from '../domain.ts';
 import type { HostValues, Problem, Rule, RuleContext } from '../rule.ts';
-import { SENTENCE } from '../sources.ts';
+import { type Quote, SENTENCE } from '../sources.ts';
 import { appendChild, setAttribute, setText } from '../xml-edit.ts';
 import { whatAsksForEncryption } from './encryption-intent.ts';
 import { isSev, isSnp } from './policy-value.ts';
 
 const MAX_NUMBER = 0xffffffff;
+const KVM_ONLY: Quote = {
+  document: 'QEMU',
+  text: 'softmmu/vl.c, without KVM it ends: nothing makes the confidential guest ready (machine->cgs->ready)',
+};
 const KNOWN_TYPES = ['sev', 'sev-snp'];
 
 export const launchSecurityRules: readonly Rule[] = [
@@ -58,6 +62,23 @@ export const launchSecurityRules: readonly Rule[] = [
         message: "launch security type 'sev-snp' is newer than the seed documents",
         // Rewriting it to 'sev' would take protection away from the guest, so a person has to.
         suggestion: "judge it with --profile modern, or ask for type='sev'",
+      };
+    },
+  },
+  {
+    id: 'DOMAIN-NOT-KVM',
+    promise: "the domain is of type 'kvm'",
+    severity: { train: 'error', modern: 'error' },
+    sources: [SENTENCE.kvm, KVM_ONLY],
+    *check({ domain }) {
+      const { document, launchSecurity, root } = domain;
+      const type = attribute(root, 'type') ?? '';
+      if (launchSecurity === undefined || type === 'kvm') return;
+      yield {
+        at: root,
+        message: `the domain is of type '${shown(type)}', and only KVM can encrypt a guest`,
+        suggestion: "type='kvm'",
+        edits: [setAttribute(document, root, 'type', 'kvm')],
       };
     },
   },

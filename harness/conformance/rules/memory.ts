@@ -3,12 +3,17 @@ import type { Problem, Rule, RuleContext } from '../rule.ts';
 import { type Quote, SENTENCE } from '../sources.ts';
 import { appendChild, removeElement, setAttribute } from '../xml-edit.ts';
 import type { XmlElement } from '../xml-reader.ts';
-import { isSnp } from './policy-value.ts';
+import { isSev, isSnp } from './policy-value.ts';
 
 const EXTRA_BYTES = 256n << 20n;
 const VMCOREINFO: Quote = {
   document: 'nova',
   text: 'bug 2117170: vmcoreinfo uses DMA, and the kernel of an SEV guest crashes',
+};
+
+const NO_DISCARD: Quote = {
+  document: 'QEMU',
+  text: 'target/i386/sev.c, SEV and SEV-ES rely on pinned memory, so it switches off the discarding that virtio-mem requires',
 };
 
 /** libvirt's units (formatdomain, memory): `K` and `KiB` count in 1024, `KB` in 1000, in any case of letters. */
@@ -66,6 +71,23 @@ export const memoryRules: readonly Rule[] = [
           message: `${reclaiming.join(' and ')} can give nothing back: the guest's memory is pinned`,
           suggestion: reclaiming.map((name) => `${name}='off'`).join(' '),
           edits: reclaiming.map((name) => setAttribute(domain.document, balloon, name, 'off')),
+        };
+      }
+    },
+  },
+  {
+    id: 'VIRTIO-MEM-WITH-PINNED-RAM',
+    promise: 'a guest of SEV or SEV-ES has no virtio-mem device',
+    severity: { modern: 'error' },
+    sources: [NO_DISCARD],
+    *check({ domain }) {
+      if (!isSev(domain)) return;
+      for (const memory of domain.devices) {
+        if (memory.name !== 'memory' || attribute(memory, 'model') !== 'virtio-mem') continue;
+        yield {
+          at: memory,
+          message: "virtio-mem gives memory back, and the guest's is pinned: QEMU refuses the device",
+          suggestion: "no virtio-mem, or a <memory model='dimm'>",
         };
       }
     },

@@ -115,6 +115,19 @@ export const fineDomains: readonly (readonly [what: string, profile: ProfileName
     'train',
     changed(CLEAN, withDevice("<interface type='vhostuser'><model type='virtio'/><driver iommu='on'/></interface>")),
   ],
+  [
+    'virtio-mem with SEV-SNP, whose memory is not pinned',
+    'modern',
+    changed(SNP, withDevice("<memory model='virtio-mem'/>")),
+  ],
+  [
+    'a macvtap interface of its own, which the guest only sees by virtio',
+    'modern',
+    changed(
+      CLEAN,
+      withDevice("<interface type='direct'><source dev='eth0' mode='passthrough'/><model type='virtio'/></interface>"),
+    ),
+  ],
   ['vmcoreinfo that is switched off', 'train', changed(CLEAN, ['<acpi/>', "<vmcoreinfo state='off'/>"])],
 ];
 

@@ -94,6 +94,7 @@ export const ruleSamples: readonly Sample[] = [
   ...breaks('LS-TYPE', 'both', [["type='sev'", "type='tdx'"]], { ...people, place: '/domain/launchSecurity at 25:3' }),
   ...breaks('LS-TYPE', 'both', [["type='sev'", "type=''"]]),
   ...breaks('LS-TYPE', 'both', [[" type='sev'", '']]),
+  ...breaks('DOMAIN-NOT-KVM', 'both', [["type='kvm'", "type='qemu'"]], { place: '/domain at 1:1' }),
   ...from(SNP, 'LS-TYPE-SNP', 'train', [['guest', 'snp-guest']], people),
   ...breaks('CBITPOS-MISSING', 'train', [['    <cbitpos>47</cbitpos>\n', '']]),
   ...breaks('CBITPOS-MISSING', 'train', [['<cbitpos>47</cbitpos>', '<cbitpos/>']]),
@@ -172,6 +173,7 @@ export const ruleSamples: readonly Sample[] = [
   ...breaks('MEMORY-NOT-LOCKED', 'modern', [hardLimit("<hard_limit unit='GiBs'>8</hard_limit>")], people),
   ...breaks('MEMORY-NOT-LOCKED', 'modern', [hardLimit("<hard_limit unit='GiB'> 8 </hard_limit>")], people),
   ...breaks('VMCOREINFO-PRESENT', 'both', [['    <acpi/>', '    <acpi/>\n    <vmcoreinfo/>']], warning),
+  ...breaks('VIRTIO-MEM-WITH-PINNED-RAM', 'modern', [withDevice("<memory model='virtio-mem'/>")], people),
   ...breaks('BALLOON-RECLAIM-WITH-PINNED-RAM', 'modern', [["'none'", "'virtio' autodeflate='on'"]], warning),
   ...breaks(
     'BALLOON-RECLAIM-WITH-PINNED-RAM',
@@ -223,4 +225,5 @@ export const ruleSamples: readonly Sample[] = [
   ...breaks('HOSTDEV:pci', 'both', [withDevice("<hostdev mode='subsystem' type='pci'/>")], people),
   ...breaks('HOSTDEV:mdev', 'both', [withDevice("<hostdev mode='subsystem' type='mdev'/>")], people),
   ...breaks('HOSTDEV:interface', 'both', [withDevice("<interface type='hostdev'/>")], people),
+  ...breaks('HOSTDEV:vdpa', 'modern', [withDevice("<interface type='vdpa'/>")], { ...warning, ...people }),
 ];
