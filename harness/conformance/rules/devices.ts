@@ -2,7 +2,7 @@ import { attribute, bootDisk, type Disk, type DomainView, isVirtio, shown } from
 import type { Problem, Rule } from '../rule.ts';
 import { SENTENCE } from '../sources.ts';
 import { removeElement } from '../xml-edit.ts';
-import { canLeaveVirtio, freeNames, moveToBus, moveToVirtioScsi, movingBootDisk } from './disk-move.ts';
+import { freeNames, moveToBus, moveToVirtioScsi, movingBootDisk, whatKeepsOnVirtio } from './disk-move.ts';
 import { scsiControllers, seating, seatOf } from './drive-seats.ts';
 
 const ON_SCSI_OR_SATA = "bus='scsi' with <controller type='scsi' model='virtio-scsi'>, or bus='sata'";
@@ -20,9 +20,7 @@ export const deviceRules: readonly Rule[] = [
       yield {
         at: disk.element,
         message: `the boot disk '${shown(disk.target)}' is on virtio-blk`,
-        suggestion: canLeaveVirtio(disk)
-          ? ON_SCSI_OR_SATA
-          : 'another disk to boot from: what is behind this one speaks virtio-blk only',
+        suggestion: whatKeepsOnVirtio(disk) ?? ON_SCSI_OR_SATA,
         ...(movingBootDisk(context) === disk ? { edits: moveToVirtioScsi(domain, disk) } : {}),
       };
     },

@@ -27,8 +27,13 @@ const VIRTIO_ONLY = [
 /** Disks whose other end speaks virtio-blk itself. */
 const ALWAYS_VIRTIO = ['vhostuser', 'vhostvdpa'];
 
-export function canLeaveVirtio({ element, bus }: Disk): boolean {
-  return bus === 'virtio' && !ALWAYS_VIRTIO.includes(attribute(element, 'type') ?? '');
+/** What a person has to do about a disk that --fix cannot move to SCSI. */
+export function whatKeepsOnVirtio({ element, device }: Disk): string | undefined {
+  if (ALWAYS_VIRTIO.includes(attribute(element, 'type') ?? ''))
+    return 'another disk to boot from: what is behind this one speaks virtio-blk only';
+  return device === 'lun' && child(element, 'serial') !== undefined
+    ? "bus='scsi', and no <serial>: a lun on SCSI has the one of its hardware"
+    : undefined;
 }
 
 /**
@@ -37,7 +42,7 @@ export function canLeaveVirtio({ element, bus }: Disk): boolean {
  */
 export function movingBootDisk({ domain, profile }: RuleContext): Disk | undefined {
   const disk = profile === 'train' ? bootDisk(domain.disks) : undefined;
-  return disk !== undefined && canLeaveVirtio(disk) ? disk : undefined;
+  return disk?.bus === 'virtio' && whatKeepsOnVirtio(disk) === undefined ? disk : undefined;
 }
 
 /** A place for a disk that moves. */

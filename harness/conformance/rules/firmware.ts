@@ -1,7 +1,7 @@
 import { attribute, child, childText, type DomainView, shown } from '../domain.ts';
 import type { Rule } from '../rule.ts';
 import { type Quote, SENTENCE } from '../sources.ts';
-import { removeElement, setAttribute } from '../xml-edit.ts';
+import { appendChild, removeElement, setAttribute, type TextEdit } from '../xml-edit.ts';
 import type { XmlElement } from '../xml-reader.ts';
 import { ideConsequence } from './disk-move.ts';
 import { transitionalDevices } from './legacy-virtio.ts';
@@ -70,7 +70,7 @@ export const firmwareRules: readonly Rule[] = [
         // libvirt chooses no firmware where a loader is given, and which of the two is meant only a person knows.
         ...(os === undefined || childText(os, 'loader') !== undefined
           ? {}
-          : { edits: [setAttribute(document, os, 'firmware', 'efi')] }),
+          : { edits: [setAttribute(document, os, 'firmware', 'efi'), ...withAcpi(domain)] }),
       };
     },
   },
@@ -213,6 +213,13 @@ export const firmwareRules: readonly Rule[] = [
     },
   },
 ];
+
+/** libvirt takes UEFI only with ACPI. */
+function withAcpi({ document, root }: DomainView): TextEdit[] {
+  const features = child(root, 'features');
+  if (features === undefined) return [appendChild(document, root, ['<features>', '  <acpi/>', '</features>'])];
+  return child(features, 'acpi') === undefined ? [appendChild(document, features, ['<acpi/>'])] : [];
+}
 
 /** The loader that names an image; without one libvirt chooses the firmware. */
 function loaderFile({ os }: DomainView): XmlElement | undefined {

@@ -130,6 +130,14 @@ export const ruleSamples: readonly Sample[] = [
     [LOADER, ''],
   ]),
   ...breaks('UEFI-MISSING', 'both', [['<os>', "<os firmware='bios'>"]], people),
+  ...breaks('UEFI-MISSING', 'both', [
+    [LOADER, ''],
+    [/ {2}<features>[\s\S]*<\/features>\n/, ''],
+  ]),
+  ...breaks('UEFI-MISSING', 'both', [
+    [LOADER, ''],
+    ['<acpi/>', '<apic/>'],
+  ]),
   ...breaks('LOADER-NOT-PFLASH', 'both', [["'pflash'", "'rom'"]], { place: '/domain/os/loader at 9:5' }),
   ...breaks('LOADER-NOT-PFLASH', 'both', [[" type='pflash'", '']]),
   ...breaks('LOADER-NOT-READONLY', 'both', [["readonly='yes'", "readonly='no'"]]),
