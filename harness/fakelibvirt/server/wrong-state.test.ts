@@ -37,6 +37,19 @@ describe('calls in the wrong state are refused as libvirt 9.0 refuses them', () 
       '8/10 unsupported flags (0x100000) in function qemuDomainCreateWithFlags',
     ],
   ];
+  test.each([
+    [0, 1, '8/20 info in virDomainGetVcpus must not be NULL'],
+    [-1, 1, '1/7 internal error: maxinfo must be non-negative'],
+    [1, -1, '1/7 internal error: maxinfo must be non-negative'],
+    [16_385, 1, '1/7 internal error: maxinfo > REMOTE_VCPUINFO_MAX'],
+    [16_384, 513, '1/7 internal error: maxinfo * maplen > REMOTE_CPUMAPS_MAX'],
+  ])('vcpus with room for %d of them and %d bytes of map each', async (maxinfo, maplen, expected) => {
+    const dom = await running();
+    expect(await refusalOf(remote.domainGetVcpus, { dom, maxinfo, maplen })).toBe(expected);
+    const { info, cpumaps } = await lab.client.call(remote.domainGetVcpus, { dom, maxinfo: 3, maplen: 2 });
+    expect([info.length, cpumaps.length]).toEqual([1, 6]);
+  });
+
   test.each(inactive)('%s of a domain that is shut off', async (_, call, expected) => {
     expect(await call(await defined())).toBe(expected);
   });

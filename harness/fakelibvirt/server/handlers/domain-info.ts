@@ -1,4 +1,4 @@
-import { refusal } from '../../refusal.ts';
+import { invalidArgument, refusal } from '../../refusal.ts';
 import type { Domain } from '../../state/domain.ts';
 import type { Machine } from '../../state/machine.ts';
 import { formatXml } from '../../state/xml/format.ts';
@@ -52,18 +52,19 @@ export const domainInfoHandlers: RemoteHandlers = {
     return { num: ((flags & VCPU.maximum) !== 0 ? definition?.maxVcpus : definition?.vcpus) ?? 0 };
   },
   domainGetVcpus: ({ dom, maxinfo, maplen }, { machine }) => {
+    assertVcpuRoom(maxinfo, maplen);
     const domain = machine.domains.resolve(dom);
     if (domain.live === undefined) {
       throw refusal('OPERATION_INVALID', 'QEMU', 'cannot retrieve vcpu information for inactive domain');
     }
-    const count = Math.min(domain.live.definition.vcpus, Math.max(0, maxinfo));
+    const count = Math.min(domain.live.definition.vcpus, maxinfo);
     const info = Array.from({ length: count }, (_, number) => ({
       number,
       state: 1,
       cpuTime: cpuTimeNs(machine, domain) / BigInt(count),
       cpu: number,
     }));
-    return { info, cpumaps: new Uint8Array(count * Math.max(0, maplen)).fill(0xff) };
+    return { info, cpumaps: new Uint8Array(maxinfo * maplen).fill(0xff, 0, count * maplen) };
   },
   domainGetSecurityLabel: ({ dom }, { machine }) => {
     machine.domains.resolve(dom);
@@ -80,6 +81,20 @@ export const domainInfoHandlers: RemoteHandlers = {
     throw refusal('ARGUMENT_UNSUPPORTED', 'QEMU', 'QEMU guest agent is not configured');
   },
 };
+
+/** REMOTE_VCPUINFO_MAX and REMOTE_CPUMAPS_MAX of remote_protocol.x */
+const MOST_VCPUS = 16_384;
+const MOST_MAP_BYTES = 8_388_608;
+
+/** In the order and the words of libvirt 9.0.0, which allocates what the client asks for. */
+function assertVcpuRoom(maxinfo: number, maplen: number): void {
+  const refuse = (why: string) => refusal('INTERNAL_ERROR', 'RPC', why);
+  if (maxinfo < 0 || maplen < 0) throw refuse('maxinfo must be non-negative');
+  if (maxinfo > MOST_VCPUS) throw refuse('maxinfo > REMOTE_VCPUINFO_MAX');
+  if (maxinfo * maplen > MOST_MAP_BYTES) throw refuse('maxinfo * maplen > REMOTE_CPUMAPS_MAX');
+  if (maxinfo === 0)
+    throw invalidArgument('DOMAIN', 'info in virDomainGetVcpus must not be NULL', 'virDomainGetVcpus', 'info');
+}
 
 export function domainXml(domain: Domain, isInactive: boolean): string {
   const { live, persistent } = domain;
