@@ -51,7 +51,7 @@ export {
 export { type OvmfTable, parseOvmfTable } from './measurement/ovmf.ts';
 export { computeSnpLaunchDigest, type SnpLaunchInputs } from './measurement/snp-digest.ts';
 export { computeSvsmLaunchDigest } from './measurement/svsm-digest.ts';
-export { buildVmsa, decodeVmsa, type VmsaForm, type VmsaSpec } from './measurement/vmsa.ts';
+export { buildVmsa, DEBUG_SWAP, decodeVmsa, type VmsaForm, type VmsaSpec } from './measurement/vmsa.ts';
 export {
   explainSevPolicy,
   formatSevPolicy,

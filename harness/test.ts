@@ -1,6 +1,6 @@
 /** Everything that a scenario may use; it imports nothing else. */
 
-export { buildSecretTable, formatSevPolicy, Secret } from '../attestation/index.ts';
+export { buildSecretTable, computeLaunchDigest, formatSevPolicy, Secret } from '../attestation/index.ts';
 export { fromBase64, toBase64, toHex } from '../core/bytes.ts';
 export { MEMORY_PICTURE_TYPE, SLOT_TIMELINE_TYPE } from '../reports/model/run.ts';
 export { lintDomain } from './conformance/lint.ts';
@@ -9,7 +9,7 @@ export { type Trial, tryDomain } from './conformance/trial.ts';
 export { type ScenarioContext, scenario } from './fixtures/scenario.ts';
 export {
   type AttestedGuest,
-  expectedDigests,
+  expectedEsDigests,
   isMeasured,
   launchAttested,
   launchAttestedOrFail,

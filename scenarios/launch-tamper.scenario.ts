@@ -2,8 +2,8 @@ import {
   type AttestedGuest,
   answerOf,
   buildSecretTable,
+  computeLaunchDigest,
   createOwnerSession,
-  expectedDigests,
   findBootFiles,
   findMeasuredBootImage,
   firmwareStatusIn,
@@ -202,9 +202,9 @@ async function checkFirmwareAndReplay(
 ): Promise<void> {
   const usual = await readGuestFirmware(host, facts);
   const other = await readOtherGuestFirmware(host, facts, usual);
-  const digests = await expectedDigests(host, 'sev', usual.image);
+  const digest = computeLaunchDigest({ guestFirmware: usual.image });
   const objections = (guest: AttestedGuest, measurement = guest.claims.measurement) =>
-    digests.flatMap((digest) => launchObjections(guest, digest, { measurement }));
+    launchObjections(guest, digest, { measurement });
   const first = await launchAttestedOrFail(launcher, platform, 'sev', 'first');
   const { session } = first;
   if (other === undefined) {

@@ -7,7 +7,10 @@ export const VMSA_BYTES = 4096;
 export const BSP_RESET_EIP = 0xffff_fff0;
 /** SEV_FEATURES bit 0: set in each page of a SEV-SNP guest. */
 export const SNP_ACTIVE = 0x1;
-/** SEV_FEATURES bit 5: Linux 6.6 to 6.8 set it on their own, later ones when QEMU asks for it. */
+/**
+ * SEV_FEATURES bit 5. Linux before 6.10 sets it in each SEV-ES guest where kvm_amd.debug_swap is on, which is the default of
+ * 6.6 to 6.6.23 and 6.7 to 6.7.11 only (commit 5abf6dceb066, in 6.8); later ones set it where QEMU asks for it.
+ */
 export const DEBUG_SWAP = 0x20;
 
 /**

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import {
   computeLaunchDigest,
+  DEBUG_SWAP,
   encodeCpuSignature,
   type LaunchContext,
   type LaunchDigest,
@@ -8,7 +9,7 @@ import {
   parseLaunchMeasure,
   parseOvmfTable,
   sealLaunchSecret,
-  type Vcpus,
+  type VmsaForm,
   verifyLaunch,
 } from '../../attestation/index.ts';
 import { equalBytes, fromBase64, toBase64 } from '../../core/bytes.ts';
@@ -18,7 +19,9 @@ import type { SevFacts } from '../host/facts.ts';
 import { readWholeFile } from '../host/files.ts';
 import type { Host } from '../host/host.ts';
 import type { GuestFirmwareImage } from '../host/measured-boot.ts';
+import { compareVersions, type VersionNumbers, versionNumbers } from '../host/preflight/minimums.ts';
 import type { Refusal } from '../host/refusal.ts';
+import type { FileReading } from '../host/shell.ts';
 import { createOwnerSession, type Platform, sessionText } from './platform.ts';
 import type { GuestLauncher, LaunchOptions, LiveGuest, PausedGuest } from './running.ts';
 import { type GuestKind, kindPolicy, pickLoader } from './spec.ts';
@@ -133,24 +136,56 @@ export async function readOtherGuestFirmware(
   return undefined;
 }
 
-/** Digests that a launch of this kind can have: one for SEV, one for each form of VMSA for SEV-ES. */
-export async function expectedDigests(
-  host: Host,
-  kind: Exclude<GuestKind, 'plain'>,
-  guestFirmware: Uint8Array,
-): Promise<LaunchDigest[]> {
-  if (kind === 'sev') return [computeLaunchDigest({ guestFirmware })];
-  const cpuSignature = await readCpuSignature(host);
-  const vcpus = (form: 'legacy' | 'init2'): Vcpus => ({ kind: 'built', count: 1, cpuSignature, form });
-  return (['legacy', 'init2'] as const).map((form) => computeLaunchDigest({ guestFirmware, vcpus: vcpus(form) }));
+/** What the launch of an SEV-ES guest may have measured, and of which VMSA it is. */
+export interface EsDigest {
+  readonly digest: LaunchDigest;
+  readonly vmsa: string;
+}
+
+const DEBUG_SWAP_PARAMETER = '/sys/module/kvm_amd/parameters/debug_swap';
+/** From here on KVM_SEV_ES_INIT sets no feature on its own (commits 4f5defae7089, 4dd5ecacb9a4). */
+const NEVER_SETS_DEBUG_SWAP: VersionNumbers = [6, 10, 0];
+
+/**
+ * Digests that the launch of an SEV-ES guest can have on this host: one for each way in which QEMU may make it, and one with
+ * DebugSwap where the kernel may set that in every guest.
+ */
+export async function expectedEsDigests({ shell }: Host, guestFirmware: Uint8Array): Promise<EsDigest[]> {
+  const [cpuinfo, kernel, parameter] = await Promise.all(
+    ['/proc/cpuinfo', '/proc/sys/kernel/osrelease', DEBUG_SWAP_PARAMETER].map((path) => shell.readFile(path)),
+  );
+  const cpuSignature = cpuSignatureIn(textOf(cpuinfo));
+  const digest = (form: VmsaForm, sevFeatures: number) =>
+    computeLaunchDigest({ guestFirmware, vcpus: { kind: 'built', count: 1, cpuSignature, form, sevFeatures } });
+  return [
+    { digest: digest('legacy', 0), vmsa: 'as KVM_SEV_ES_INIT makes it' },
+    { digest: digest('init2', 0), vmsa: 'as KVM_SEV_INIT2 makes it' },
+    ...(maySetDebugSwap(textOf(kernel), parameter)
+      ? [
+          {
+            digest: digest('legacy', DEBUG_SWAP),
+            vmsa: 'as KVM_SEV_ES_INIT makes it, with DebugSwap (SEV_FEATURES 0x20), which kvm_amd.debug_swap adds',
+          },
+        ]
+      : []),
+  ];
+}
+
+/** Where the parameter is absent the kernel does not know DebugSwap; one that cannot be read is unknown, not off. */
+function maySetDebugSwap(kernel: string, parameter: FileReading | undefined): boolean {
+  const version = versionNumbers(kernel);
+  if (version !== undefined && compareVersions(version, NEVER_SETS_DEBUG_SWAP) >= 0) return false;
+  return parameter?.outcome === 'unreadable' || /^[1Yy]/.test(textOf(parameter));
 }
 
 /** The guest has the host's CPU: family, model and stepping of /proc/cpuinfo. */
-async function readCpuSignature(host: Host): Promise<number> {
-  const reading = await host.shell.readFile('/proc/cpuinfo');
-  const text = reading.outcome === 'read' ? new TextDecoder().decode(reading.bytes) : '';
-  const field = (name: string) => Number(new RegExp(`^${name}\\s*: (\\d+)$`, 'm').exec(text)?.[1]);
+function cpuSignatureIn(cpuinfo: string): number {
+  const field = (name: string) => Number(new RegExp(`^${name}\\s*: (\\d+)$`, 'm').exec(cpuinfo)?.[1]);
   return encodeCpuSignature({ family: field('cpu family'), model: field('model'), stepping: field('stepping') });
+}
+
+function textOf(reading: FileReading | undefined): string {
+  return reading?.outcome === 'read' ? new TextDecoder().decode(reading.bytes) : '';
 }
 
 /** Where AmdSev builds of OVMF have room for a secret: for images that name no place of their own. */
