@@ -1,19 +1,21 @@
 import {
   answerOf,
+  BLOCKED,
   bearingOf,
   capabilitiesOf,
   GuestLauncher,
   type HostAnswer,
+  judgeBegin,
   launchEach,
+  MIGRATION_REFUSED,
   RUNNING,
   resetAndWait,
   scenario,
   startDefined,
+  whatCameOf,
 } from '../harness/test.ts';
 
 const NOVA = 'nova specification "libvirt driver launching AMD SEV-encrypted instances"';
-const BLOCKED = 'Requested operation is not valid: cannot migrate domain: SEV: Migration is not implemented';
-const REFUSED = { code: 55, text: BLOCKED };
 /** VIR_MIGRATE_LIVE and VIR_MIGRATE_PEER2PEER */
 const LIVE = 1;
 const PEER_TO_PEER = 2;
@@ -35,9 +37,9 @@ scenario(
     needs: ['sev'],
     maturity: 'experimental',
     checks: {
-      'save-refused': { title: 'memory is not saved to a file', source: NOVA },
-      'managed-save-refused': { title: 'memory is not saved by libvirt either', source: NOVA },
-      'memory-snapshot-refused': { title: 'no snapshot is taken of its memory', source: NOVA },
+      'save-refused': { title: "memory is not saved to a file, for QEMU's reason", source: NOVA },
+      'managed-save-refused': { title: 'memory is not saved by libvirt either, for the same reason', source: NOVA },
+      'memory-snapshot-refused': { title: 'no snapshot is taken of its memory, for the same reason', source: NOVA },
       'migration-refused': { title: 'live migration does not begin', source: NOVA },
       'p2p-migration-refused': { title: 'peer-to-peer migration does not begin', source: NOVA },
       'passthrough-refused': { title: 'a PCI device of the host is not attached', source: NOVA },
@@ -71,24 +73,32 @@ scenario(
 
     await step('save and snapshot', async () => {
       const save = () => domain.save(`/var/lib/libvirt/qemu/save/${name}.refused`);
-      check('save-refused', { expected: REFUSED, actual: await attempt('save', save) });
-      check('managed-save-refused', {
-        expected: REFUSED,
-        actual: await attempt('managed save', () => domain.managedSave()),
+      const managedSave = () => domain.managedSave();
+      const takeSnapshot = () => domain.snapshotCreate(snapshot);
+      const outcome = async (what: string, asking: () => Promise<unknown>) => ({
+        expected: BLOCKED,
+        actual: whatCameOf(await attempt(what, asking)),
       });
-      check('memory-snapshot-refused', {
-        expected: REFUSED,
-        actual: await attempt('memory snapshot', () => domain.snapshotCreate(snapshot)),
-      });
+      check('save-refused', await outcome('save', save));
+      check('managed-save-refused', await outcome('managed save', managedSave));
+      check('memory-snapshot-refused', await outcome('memory snapshot', takeSnapshot));
     });
 
     await step('migrate', async () => {
       const begin = () => connection.call('domainMigrateBegin3Params', { dom: dom(), params: [], flags: LIVE });
-      check('migration-refused', { expected: REFUSED, actual: await attempt('migration', begin) });
+      const judged = judgeBegin(await attempt('migration', begin), facts.versions);
+      if ('because' in judged) {
+        for (const id of ['migration-refused', 'p2p-migration-refused']) skipCheck(id, judged.because);
+        return;
+      }
+      check('migration-refused', judged);
       // QEMU's blocker is looked at before the other host, so that the host itself does for an address.
       const target = { dconnuri: 'qemu:///system', params: [], cookieIn: none, flags: LIVE | PEER_TO_PEER };
       const perform = () => connection.call('domainMigratePerform3Params', { dom: dom(), ...target });
-      check('p2p-migration-refused', { expected: REFUSED, actual: await attempt('peer-to-peer migration', perform) });
+      check('p2p-migration-refused', {
+        expected: MIGRATION_REFUSED,
+        actual: await attempt('peer-to-peer migration', perform),
+      });
     });
 
     await step('pass a PCI device through', async () => {

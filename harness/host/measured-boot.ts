@@ -2,7 +2,7 @@ import { isSevHarnessError, parseOvmfTable } from '../../attestation/index.ts';
 import type { SevFacts } from './facts.ts';
 import { readWholeFile } from './files.ts';
 import type { Host } from './host.ts';
-import { compareVersions, versionNumbers } from './preflight/minimums.ts';
+import { findTooOld } from './preflight/minimums.ts';
 
 /** Where Debian and Ubuntu (package ovmf-amdsev) and Fedora (edk2-ovmf) put the AmdSev build of OVMF. */
 const AMD_SEV_IMAGES = ['/usr/share/ovmf/OVMF.amdsev.fd', '/usr/share/edk2/ovmf/OVMF.amdsev.fd'];
@@ -19,11 +19,9 @@ export async function findMeasuredBootImage(
   host: Host,
   facts: SevFacts,
 ): Promise<GuestFirmwareImage | { readonly because: string }> {
-  for (const [name, first] of Object.entries(FIRST_VERSIONS)) {
-    const found = facts.versions[name];
-    if (found !== undefined && isOlder(found, first))
-      return { because: `${name} ${found} knows no kernel hashes, which came with ${first}` };
-  }
+  const old = findTooOld(facts.versions, FIRST_VERSIONS);
+  if (old !== undefined)
+    return { because: `${old.name} ${old.found} knows no kernel hashes, which came with ${old.first}` };
   for (const path of [...AMD_SEV_IMAGES, ...facts.loaders]) {
     const reading = await readWholeFile(host.shell, path);
     if (reading.outcome === 'read' && hasHashesArea(reading.bytes)) return { path, image: reading.bytes };
@@ -31,11 +29,6 @@ export async function findMeasuredBootImage(
   return {
     because: `no guest firmware of this host has a place for kernel hashes, as AmdSev builds of OVMF have (looked at ${[...AMD_SEV_IMAGES, ...facts.loaders].join(', ')})`,
   };
-}
-
-function isOlder(version: string, first: string): boolean {
-  const [have, need] = [versionNumbers(version), versionNumbers(first)];
-  return have !== undefined && need !== undefined && compareVersions(have, need) < 0;
 }
 
 function hasHashesArea(image: Uint8Array): boolean {

@@ -73,6 +73,28 @@ export function compareVersions(a: VersionNumbers, b: VersionNumbers): number {
   return a[0] - b[0] || a[1] - b[1] || a[2] - b[2];
 }
 
+/** A program of the host that is older than the version that it must have. */
+export interface OldProgram {
+  readonly name: string;
+  readonly found: string;
+  readonly first: string;
+}
+
+/** The first of these programs that is too old; what is unknown is not old. */
+export function findTooOld(
+  versions: Readonly<Record<string, string>>,
+  firstVersions: Readonly<Record<string, string>>,
+): OldProgram | undefined {
+  return Object.entries(firstVersions)
+    .map(([name, first]) => ({ name, found: versions[name] ?? '', first }))
+    .find(({ found, first }) => isOlder(found, first));
+}
+
+function isOlder(version: string, first: string): boolean {
+  const [have, need] = [versionNumbers(version), versionNumbers(first)];
+  return have !== undefined && need !== undefined && compareVersions(have, need) < 0;
+}
+
 /**
  * Date of the edk2 release that an OVMF package carries, as `YYYY-MM` or `YYYY-MM-DD`. Distributions write `2022.11-6`
  * (Debian), `20231122-6` (Fedora), `202402-150600.1` (SUSE); others are undefined.
