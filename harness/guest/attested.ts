@@ -24,7 +24,7 @@ import type { Refusal } from '../host/refusal.ts';
 import type { FileReading } from '../host/shell.ts';
 import { createOwnerSession, type Platform, sessionText } from './platform.ts';
 import type { GuestLauncher, LaunchOptions, LiveGuest, PausedGuest } from './running.ts';
-import { type GuestKind, kindPolicy, pickLoader } from './spec.ts';
+import { type GuestKind, kindPolicy, usualLoader } from './spec.ts';
 
 /** A paused guest of an owner who holds the keys of its launch. */
 export interface AttestedGuest {
@@ -108,9 +108,9 @@ export function isMeasured(guest: AttestedGuest, digest: LaunchDigest, changes: 
   return launchObjections(guest, digest, changes).length === 0;
 }
 
-/** The bytes of the firmware image that the harness gives its guests, as they lie on the host. Throws `GUEST_FIRMWARE_UNREADABLE`. */
+/** The bytes of the firmware image that the harness gives its guests, as they lie on the host. Throws `GUEST_FIRMWARE_UNREADABLE`, `GUEST_FILE_UNUSABLE`. */
 export async function readGuestFirmware(host: Host, facts: SevFacts): Promise<GuestFirmwareImage> {
-  const path = pickLoader(facts.loaders);
+  const path = usualLoader(facts);
   const reading = path === undefined ? undefined : await readWholeFile(host.shell, path);
   if (path !== undefined && reading?.outcome === 'read') return { path, image: reading.bytes };
   const why = reading?.outcome === 'unreadable' ? reading.because : 'it is not there';

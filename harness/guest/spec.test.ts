@@ -2,11 +2,12 @@ import { describe, expect, it } from 'vitest';
 import type { SevFacts } from '../host/facts.ts';
 import { type GuestSpec, guestXml } from './spec.ts';
 
-const LOADERS = ['/usr/share/OVMF/OVMF_CODE_4M.ms.fd', '/usr/share/OVMF/OVMF_CODE_4M.fd'];
+const LOADERS = ['/usr/share/OVMF/OVMF_CODE_4M.fd', '/usr/share/OVMF/OVMF_CODE_4M.ms.fd'];
 const FACTS: SevFacts = {
   domainCapabilities: { cbitpos: 51, reducedPhysBits: 1 },
   launchSecurityTypes: [],
   loaders: LOADERS,
+  refusedLoaders: {},
   nodeSevInfo: undefined,
   cpuid: undefined,
   misc: undefined,
@@ -151,5 +152,14 @@ describe('domain XML', () => {
       added: ['<os firmware="efi">', '<firmware>', '<feature enabled="no" name="secure-boot"/>', '</firmware>'],
       gone: ['<os>', '<loader readonly="yes" type="pflash" stateless="yes">/usr/share/OVMF/OVMF_CODE_4M.fd</loader>'],
     });
+  });
+
+  it('of a host whose images are all of no use is refused, with each of them and why', () => {
+    const refusedLoaders = { '/ovmf/OVMF_CODE_4M.qcow2': 'qcow2, and our guests have raw flash' };
+    const facts = { ...FACTS, loaders: [], refusedLoaders };
+    const of = (spec: Partial<GuestSpec>) =>
+      guestXml({ name: 'g', kind: 'sev', memoryMiB: 256, ...spec }, facts, OWNER);
+    expect(() => of({})).toThrow('/ovmf/OVMF_CODE_4M.qcow2 (qcow2, and our guests have raw flash)');
+    expect(of({ loader: '/ovmf/OVMF.amdsev.fd' })).toContain('/ovmf/OVMF.amdsev.fd');
   });
 });

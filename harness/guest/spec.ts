@@ -1,4 +1,5 @@
 import { XMLBuilder } from 'fast-xml-parser';
+import { harnessError } from '../errors.ts';
 import type { SevFacts } from '../host/facts.ts';
 import { METADATA_NAMESPACE, type Owner } from './ownership.ts';
 
@@ -75,7 +76,7 @@ export function guestXml(spec: GuestSpec, facts: SevFacts, owner: Owner): string
         ...(firmware === 'auto' ? { '@firmware': 'efi' } : {}),
         type: { '@arch': 'x86_64', '@machine': machine, '#text': 'hvm' },
         ...spec.boot,
-        ...(firmware === 'auto' ? WITHOUT_SECURE_BOOT : loader(spec.loader ?? pickLoader(facts.loaders), firmware)),
+        ...(firmware === 'auto' ? WITHOUT_SECURE_BOOT : loader(spec.loader ?? usualLoader(facts), firmware)),
       },
       features: { acpi: {}, apic: {} },
       ...(facts.virtType === 'qemu' ? {} : { cpu: { '@mode': 'host-passthrough' } }),
@@ -98,6 +99,15 @@ const WITHOUT_SECURE_BOOT = { firmware: { feature: { '@enabled': 'no', '@name': 
 
 /** On i440FX a virtio device is on a conventional PCI slot, where it would be transitional: those do without an IOMMU. */
 const VIRTIO_MODEL = { q35: 'virtio', pc: 'virtio-non-transitional' } as const;
+
+/** The image of every guest that asks for no other. Throws `GUEST_FILE_UNUSABLE` where libvirt offers images and none is of use; where it offers none a guest has no UEFI. */
+export function usualLoader({ loaders, refusedLoaders }: SevFacts): string | undefined {
+  const refused = Object.entries(refusedLoaders).map(([path, why]) => `${path} (${why})`);
+  if (loaders.length > 0 || refused.length === 0) return loaders[0];
+  throw harnessError('GUEST_FILE_UNUSABLE', `libvirt offers no guest firmware of use: ${refused.join(', ')}`, {
+    hint: 'Install a raw OVMF image for x86_64 with its firmware descriptor (Debian: ovmf, Fedora: edk2-ovmf).',
+  });
+}
 
 function loader(path: string | undefined, form: 'stateless' | 'nvram') {
   if (path === undefined) return {};
@@ -185,11 +195,4 @@ function ownerAttributes(owner: Owner) {
     '@pid': owner.pid,
     '@startTicks': owner.startTicks,
   };
-}
-
-/** SEV works with OVMF only and without SMM: secure-boot images need SMM, so they come last. */
-export function pickLoader(loaders: readonly string[]): string | undefined {
-  const images = loaders.filter((path) => /OVMF|edk2|ovmf/.test(path) && !/ia32|arm|aarch64/i.test(path));
-  const plain = images.filter((path) => !/\.(secboot|ms|snakeoil)\./.test(path) && !/secboot/.test(path));
-  return plain[0] ?? images[0];
 }

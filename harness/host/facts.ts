@@ -2,6 +2,7 @@ import { XMLParser } from 'fast-xml-parser';
 import { isRemoteError, type SevInfo } from '../libvirt/index.ts';
 import { type EncryptionLeaf, readEncryptionLeaf } from './cpuid.ts';
 import type { Host } from './host.ts';
+import { type Loaders, sortLoaders } from './loaders.ts';
 
 /** What CPUID Fn8000_001F says of SEV. */
 export type SevCpuid = Omit<EncryptionLeaf, 'sme' | 'vmpls'>;
@@ -21,12 +22,10 @@ export interface MiscCapacity {
 }
 
 /** Everything that the scenarios decide on, as it was read, with what could not be read. */
-export interface SevFacts {
+export interface SevFacts extends Loaders {
   readonly domainCapabilities: SevDomainCapabilities | undefined;
   /** Types of `<launchSecurity>` that libvirt lists (since 10.5.0). */
   readonly launchSecurityTypes: readonly string[];
-  /** Paths of UEFI images that the host offers for pflash. */
-  readonly loaders: readonly string[];
   readonly nodeSevInfo: SevInfo | undefined;
   readonly cpuid: SevCpuid | undefined;
   readonly misc: MiscCapacity | undefined;
@@ -74,7 +73,7 @@ export async function readSevFacts(host: Host): Promise<SevFacts> {
   return {
     domainCapabilities: sevCapabilities(capabilities),
     launchSecurityTypes: launchSecurityTypes(capabilities),
-    loaders: loaderPaths(capabilities),
+    ...(await sortLoaders(host.shell, loaderPaths(capabilities))),
     nodeSevInfo,
     cpuid,
     misc,

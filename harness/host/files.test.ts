@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { expect, test } from 'vitest';
-import { readWholeFile, sha256OfFile } from './files.ts';
+import { readEndOfFile, readWholeFile, sha256OfFile } from './files.ts';
 import type { FileReading, HostShell } from './shell.ts';
 
 const BIG = new Uint8Array(9 * 1024 * 1024).map((_, at) => at % 251);
@@ -42,4 +42,15 @@ test('a digest is the one that the host computed, else that of what was read', a
     expect(await sha256OfFile(shell(BIG, answer), '/file')).toEqual({ outcome: 'read', bytes: digest(BIG) });
   }
   expect(await sha256OfFile(shell(BIG, { outcome: 'absent' }), '/other')).toEqual({ outcome: 'absent' });
+});
+
+test('the end of a file is cut off on the host, or here where that runs no commands', async () => {
+  const cut = Uint8Array.of(7, 8, 9);
+  expect(await readEndOfFile(shell(BIG, { outcome: 'read', bytes: cut }), '/file', 3)).toEqual({
+    outcome: 'read',
+    bytes: cut,
+  });
+  const reading = await readEndOfFile(shell(BIG, { outcome: 'absent' }), '/file', 1000);
+  expect(reading.outcome === 'read' && digest(reading.bytes)).toEqual(digest(BIG.subarray(BIG.length - 1000)));
+  expect(await readEndOfFile(shell(BIG, { outcome: 'absent' }), '/other', 3)).toEqual({ outcome: 'absent' });
 });

@@ -15,6 +15,14 @@ export async function readWholeFile(shell: HostShell, path: string): Promise<Fil
   }
 }
 
+/** The last bytes of a file, cut off on the host where it runs commands. */
+export async function readEndOfFile(shell: HostShell, path: string, bytes: number): Promise<FileReading> {
+  const cut = await shell.run(['tail', '-c', String(bytes), '--', path]);
+  if (cut.outcome === 'read') return cut;
+  const reading = await readWholeFile(shell, path);
+  return reading.outcome === 'read' ? { outcome: 'read', bytes: reading.bytes.subarray(-bytes) } : reading;
+}
+
 /** SHA-256 of a file, 32 bytes: computed on the host where it runs commands, so that a kernel need not travel. */
 export async function sha256OfFile(shell: HostShell, path: string): Promise<FileReading> {
   const computed = await shell.run(['sha256sum', '--', path]);

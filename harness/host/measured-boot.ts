@@ -1,7 +1,7 @@
-import { isSevHarnessError, parseOvmfTable } from '../../attestation/index.ts';
 import type { SevFacts } from './facts.ts';
 import { readWholeFile } from './files.ts';
 import type { Host } from './host.ts';
+import { hasHashesArea } from './loaders.ts';
 import { findTooOld } from './preflight/minimums.ts';
 
 /** Where Debian and Ubuntu (package ovmf-amdsev) and Fedora (edk2-ovmf) put the AmdSev build of OVMF. */
@@ -29,13 +29,4 @@ export async function findMeasuredBootImage(
   return {
     because: `no guest firmware of this host has a place for kernel hashes, as AmdSev builds of OVMF have (looked at ${[...AMD_SEV_IMAGES, ...facts.loaders].join(', ')})`,
   };
-}
-
-function hasHashesArea(image: Uint8Array): boolean {
-  try {
-    return parseOvmfTable(image).hashesArea !== undefined;
-  } catch (error) {
-    if (isSevHarnessError(error)) return false;
-    throw error;
-  }
 }

@@ -9,6 +9,7 @@ const naplesEs: SevFacts = {
   domainCapabilities: { cbitpos: 47, reducedPhysBits: 5, maxGuests: 11, maxEsGuests: 4 },
   launchSecurityTypes: [],
   loaders: [],
+  refusedLoaders: {},
   nodeSevInfo: { maxGuests: 11, maxEsGuests: 4 },
   cpuid: { sev: true, sevEs: true, sevSnp: false, cbitpos: 47, reducedPhysBits: 5, maxAsid: 15, minSevAsid: 5 },
   misc: { sev: 11, sevEs: 4 },

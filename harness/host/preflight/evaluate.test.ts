@@ -427,3 +427,11 @@ describe('the two conditions', () => {
     expect(evaluatePreflight(withParameter(read(text))).conditions.kernelParameter).toBe('no');
   });
 });
+
+it.each([
+  ['none', {}, 'libvirt offers no UEFI image'],
+  ['only what our guests do not take', { '/ovmf/OVMF_CODE_4M.qcow2': 'qcow2' }, 'an explicit <loader> still works'],
+])('a host without a descriptor for SEV is told what its images are good for: %s', (_, refusedLoaders, because) => {
+  const readings = { ...withFacts({ loaders: [], refusedLoaders }), descriptors: read([]) };
+  expect(row(readings, 'ovmf.descriptors').because).toContain(because);
+});

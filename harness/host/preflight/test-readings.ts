@@ -7,6 +7,7 @@ export const goodFacts: SevFacts = {
   domainCapabilities: { cbitpos: 47, reducedPhysBits: 1, maxGuests: 11, maxEsGuests: 4 },
   launchSecurityTypes: [],
   loaders: ['/usr/share/OVMF/OVMF_CODE_4M.fd'],
+  refusedLoaders: {},
   nodeSevInfo: { pdh: 'cGRo', certChain: 'Y2hhaW4=', cbitpos: 47, reducedPhysBits: 1, maxGuests: 11, maxEsGuests: 4 },
   cpuid: undefined,
   misc: undefined,

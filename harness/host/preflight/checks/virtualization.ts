@@ -167,12 +167,12 @@ export const virtualizationChecks: readonly PreflightCheck[] = [
         return { outcome: 'pass', found: offers.join(', ') };
       if (unreadFiles.descriptors.length > 0)
         return { outcome: 'unknown', because: unreadFiles.descriptors.join('; ') };
-      const loaders = known(libvirt)?.loaders ?? [];
+      const { loaders = [], refusedLoaders = {} } = known(libvirt) ?? {};
       return {
         outcome: 'warn',
         found: offers.join(', ') || `${descriptors.value.length} descriptors, none with amd-sev`,
         because:
-          loaders.length > 0
+          loaders.length > 0 || Object.keys(refusedLoaders).length > 0
             ? 'firmware cannot be chosen by libvirt itself; an explicit <loader> still works'
             : 'a SEV guest boots with UEFI only, and libvirt offers no UEFI image',
         hint: 'Install the OVMF package (Debian: ovmf).',
