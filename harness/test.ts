@@ -10,6 +10,7 @@ export { type ScenarioContext, scenario } from './fixtures/scenario.ts';
 export {
   type AttestedGuest,
   expectedEsDigests,
+  findSecretPlace,
   isMeasured,
   launchAttested,
   launchAttestedOrFail,

@@ -18,7 +18,7 @@ import { harnessError } from '../errors.ts';
 import type { SevFacts } from '../host/facts.ts';
 import { readWholeFile } from '../host/files.ts';
 import type { Host } from '../host/host.ts';
-import type { GuestFirmwareImage } from '../host/measured-boot.ts';
+import { findMeasuredBootImage, type GuestFirmwareImage } from '../host/measured-boot.ts';
 import { compareVersions, type VersionNumbers, versionNumbers } from '../host/preflight/minimums.ts';
 import type { Refusal } from '../host/refusal.ts';
 import type { FileReading } from '../host/shell.ts';
@@ -191,9 +191,37 @@ function textOf(reading: FileReading | undefined): string {
 /** Where AmdSev builds of OVMF have room for a secret: for images that name no place of their own. */
 const USUAL_SECRET_ADDRESS = 0x0080_d000;
 
-/** Guest address for a secret, as the firmware image names it. */
+/** Guest address for a secret, as the firmware image names it; one where any guest has memory when it names none. */
 export function secretAddress(image: Uint8Array): number {
   return parseOvmfTable(image).secretArea?.baseGpa ?? USUAL_SECRET_ADDRESS;
+}
+
+/** Where a secret goes, and the guests that it is for. */
+export interface SecretPlace {
+  readonly address: number;
+  readonly launch: Pick<LaunchOptions, 'loader' | 'isBootMeasured'>;
+  /** Why no guest system would find it there. */
+  readonly because?: string;
+}
+
+/**
+ * Only a place that the firmware image names outlives the boot: stock builds of OVMF name none, and what is injected elsewhere
+ * lies in memory that the guest's kernel takes for its own. Throws what `readGuestFirmware` throws.
+ */
+export async function findSecretPlace(host: Host, facts: SevFacts): Promise<SecretPlace> {
+  const usual = await readGuestFirmware(host, facts);
+  const { secretArea, hashesArea } = parseOvmfTable(usual.image);
+  if (secretArea !== undefined && hashesArea === undefined) return { address: secretArea.baseGpa, launch: {} };
+  const measured = await findMeasuredBootImage(host, facts);
+  const area = 'image' in measured ? parseOvmfTable(measured.image).secretArea : undefined;
+  if ('image' in measured && area !== undefined)
+    return { address: area.baseGpa, launch: { loader: measured.path, isBootMeasured: true } };
+  const why = 'because' in measured ? measured.because : `nor does ${measured.path}`;
+  return {
+    address: secretAddress(usual.image),
+    launch: {},
+    because: `${usual.path} names no place where a secret outlives the boot, and ${why}; install an AmdSev build of OVMF (Debian and Ubuntu, where the release has it: ovmf-amdsev; Fedora and RHEL: edk2-ovmf)`,
+  };
 }
 
 /** A packet with a secret for one launch, as base64 for libvirt. */

@@ -156,6 +156,7 @@ export const LAUNCH_FAULTS = {
       { scenario: 'kernel-hashes', checks: ['measurement-covers-boot', 'right-files-boot'] },
       { scenario: 'launch-measure', checks: ['boot-files-measured'] },
       { scenario: 'launch-tamper', checks: ['swapped-kernel-seen'] },
+      { scenario: 'launch-secret', checks: ['!GUEST_BOOT_FAILED'] },
     ],
   },
   'first-kernel-measured': {
@@ -185,6 +186,7 @@ export const LAUNCH_FAULTS = {
       { scenario: 'launch-measure', checks: ['guest-firmware-measured', 'boot-files-measured'] },
       { scenario: 'launch-tamper', checks: ['wrong-guest-firmware-seen', '!LAUNCH_REFUSED'] },
       { scenario: 'kernel-hashes', checks: ['!LAUNCH_REFUSED'] },
+      { scenario: 'launch-secret', checks: ['!LAUNCH_REFUSED'] },
     ],
   },
   'measurement-of-stopped-domain': {

@@ -23,8 +23,8 @@ const SEV_STATUS = { sev: 1, es: 2 } as const;
  * agent of the real guest image prints (docs/guest-image.md).
  *
  * `sevh.canary=<hex>` on its command line makes it fill private pages and shared ones, as the buffers of its virtio
- * devices are, with those bytes. A table of secrets, in the area that its firmware names or at
- * `sevh.secret=0x<address>`, is printed as digests only.
+ * devices are, with those bytes. A table of secrets is printed as digests only; it is found in the area that the guest
+ * firmware names and nowhere else, because a kernel takes any other memory for its own.
  */
 export function bootGuest(ram: GuestRam, content: LaunchContent, workloads: ModelWorkloads): string {
   if (ram.sizeBytes < NEEDED_BYTES) return '';
@@ -46,7 +46,7 @@ export function bootGuest(ram: GuestRam, content: LaunchContent, workloads: Mode
       because: 'the emulated guest executes no CPUID',
     }),
     line('encryption', { line: isEncrypted ? `Memory Encryption Features active: AMD ${features}` : null }),
-    ...readSecrets(ram, secretPlace(content.cmdline) ?? content.secretArea?.base),
+    ...readSecrets(ram, content.secretArea?.base),
     ...writeCanary(ram, content.cmdline),
     ...writeEqualPages(ram, parameter(content.cmdline, 'equal-pages')),
     ...(parameter(content.cmdline, 'workload')?.split(',') ?? []).map((name) =>
@@ -121,11 +121,6 @@ function writeCanary(ram: GuestRam, cmdline: string): string[] {
       because: null,
     }),
   ];
-}
-
-function secretPlace(cmdline: string): number | undefined {
-  const given = /^0x([0-9a-f]+)$/.exec(parameter(cmdline, 'secret') ?? '')?.[1];
-  return given === undefined ? undefined : Number.parseInt(given, 16);
 }
 
 function readSecrets(ram: GuestRam, base: number | undefined): string[] {
