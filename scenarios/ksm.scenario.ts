@@ -56,7 +56,7 @@ scenario(
       return;
     }
     const launcher = new GuestLauncher(context);
-    await launcher.assertMemoryFor(3);
+    await launcher.assertMemoryFor(3, MEMORY_MIB[host.kind]);
     const pages = PAGES[host.kind];
     const [seed, other] = [randomBytesHex(8), randomBytesHex(8)];
 

@@ -27,7 +27,7 @@ const INVALID_LENGTH = 4;
 const BAD_MEASUREMENT = 11;
 const PAGE_BYTES = 4096;
 const PASSPHRASE = 'sev-harness launch-secret passphrase';
-const BOOT_TIMEOUT_MS = { emulated: 2000, real: 60_000 };
+const BOOT_TIMEOUT_MS = { emulated: 5000, real: 60_000 };
 const LUKS_GUID = '736869e5-84f0-4973-92ec-06879ce3da0b';
 
 scenario(

@@ -74,10 +74,10 @@ scenario(
     const { host, facts, settings, step, check, skipCheck, note, evidence, signal, nowMs } = context;
     const kind = usualKind(context);
     const launcher = new GuestLauncher(context);
-    await launcher.assertMemoryFor(1);
+    const memoryMiB = MEMORY_MIB[host.kind];
+    await launcher.assertMemoryFor(1, memoryMiB);
     const canaryHex = randomBytesHex(CANARY_BYTES);
     const token = Buffer.from(canaryHex, 'hex');
-    const memoryMiB = MEMORY_MIB[host.kind];
     const scanWhole = (guest: LiveGuest) => {
       let notedAtMs = nowMs();
       const onProgress = ({ scannedBytes, ofBytes }: { scannedBytes: number; ofBytes: number }) => {

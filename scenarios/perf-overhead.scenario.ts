@@ -81,14 +81,14 @@ scenario(
     const { host, facts, settings, step, check, skipCheck, note, evidence, signal } = context;
     const kind = usualKind(context);
     const launcher = new GuestLauncher(context);
-    await launcher.assertMemoryFor(kind === 'plain' ? 2 : 3);
+    const memoryMiB = MEMORY_MIB[host.kind];
+    await launcher.assertMemoryFor(kind === 'plain' ? 2 : 3, memoryMiB);
     const isModelled = host.kind === 'emulated';
     if (isModelled) note('All numbers here are modelled, not measured: an emulated guest runs nothing.');
 
     const boot = async (guestKind: 'plain' | 'sev', role: string, batch: number) => {
       // The disk is read at boot once: later reads find what the host keeps of it in memory.
       const launch = await agentLaunch({ host, settings }, { workloads: ['disk-read'], rounds: 1 });
-      const memoryMiB = MEMORY_MIB[host.kind];
       const paused = await launcher.launchOrFail(guestKind, role, { ...launch, memoryMiB, isPaused: true });
       const console = await keepConsole(context, paused, `${role} of batch ${batch}`);
       const guest = await paused.resume();

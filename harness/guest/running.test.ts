@@ -23,10 +23,10 @@ describe('memory for guests', () => {
   const FREE_MIB = 3 * GUEST_MIB;
 
   /** Whether a number of guests may begin, where libvirt counts memory for three free. */
-  function begin(guests: number, meminfo: FileReading): Promise<void> {
+  function begin(guests: number, meminfo: FileReading, guestMiB?: number): Promise<void> {
     vi.spyOn(host.shell, 'readFile').mockResolvedValue(meminfo);
     vi.spyOn(host.connection, 'call').mockResolvedValue({ freeMem: BigInt(FREE_MIB) << 20n });
-    return launcher.assertMemoryFor(guests);
+    return launcher.assertMemoryFor(guests, guestMiB);
   }
   const meminfo = (availableMiB: number): FileReading => ({
     outcome: 'read',
@@ -38,6 +38,13 @@ describe('memory for guests', () => {
     await expect(begin(2, meminfo(GUEST_MIB))).rejects.toMatchObject({
       code: 'HOST_MEMORY',
       message: '2 guests need 640 MiB of memory, and the host has 320 MiB (MemAvailable of its /proc/meminfo)',
+    });
+  });
+
+  it('is counted by the size of the guests, with what QEMU needs for itself', async () => {
+    await begin(2, meminfo(2 * (512 + 64)), 512);
+    await expect(begin(2, meminfo(2 * 512), 512)).rejects.toMatchObject({
+      message: expect.stringMatching(/^2 guests need 1152 MiB of memory, /),
     });
   });
 

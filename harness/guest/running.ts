@@ -69,9 +69,9 @@ export class GuestLauncher {
   }
 
   /** Refuses to begin what the host's available memory cannot hold: encrypted guests are pinned, and others would die for them. */
-  async assertMemoryFor(guests: number): Promise<void> {
+  async assertMemoryFor(guests: number, guestMiB = DEFAULT_MEMORY_MIB): Promise<void> {
     const { memoryMiB, figure } = await availableMemory(this.#context.host);
-    const neededMiB = guests * (DEFAULT_MEMORY_MIB + OVERHEAD_MIB);
+    const neededMiB = guests * (guestMiB + OVERHEAD_MIB);
     if (neededMiB <= memoryMiB) return;
     throw harnessError(
       'HOST_MEMORY',
