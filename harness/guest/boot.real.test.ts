@@ -13,6 +13,8 @@ const uri = process.env.SEV_HARNESS_REAL_URI;
 const BOOT = { timeoutMs: 120_000 };
 const CANARY = 'c0ffee00112233445566778899aabbcc';
 const MEMORY_MIB = 192;
+/** The workloads of memory need 128 MiB for themselves. */
+const WORKING_MIB = 320;
 const PAGE_BYTES = 4096;
 
 describe.skipIf(uri === undefined)('guests of ours on a real host', { timeout: 300_000 }, () => {
@@ -39,7 +41,7 @@ describe.skipIf(uri === undefined)('guests of ours on a real host', { timeout: 3
     expect(facts.virtType).toBe('qemu');
     const q35 = await launcher().launchOrFail('plain', 'q35', {
       ...(await agentLaunch(context, { canaryHex: CANARY })),
-      memoryMiB: MEMORY_MIB,
+      memoryMiB: WORKING_MIB,
       isPaused: true,
     });
     const defined = await launcher().defineGuest('plain', 'i440fx', {
@@ -76,6 +78,11 @@ describe.skipIf(uri === undefined)('guests of ours on a real host', { timeout: 3
       samples: [expect.any(Number), expect.any(Number)],
     });
     expect(two.all('workload')).toEqual([disk]);
+    for (const workload of ['memory-bandwidth', 'memory-latency'])
+      expect(await two.ask(`workload ${workload} 1`, ['workload', 'workload-failed'], BOOT)).toMatchObject({
+        event: 'workload-failed',
+        because: expect.stringContaining('too little memory available'),
+      });
     expect(two.all('ready')).toEqual([expect.objectContaining({ efi: true })]);
     expect([...one.all('problem'), ...two.all('problem')]).toEqual([]);
 

@@ -63,7 +63,7 @@ Parameters on the kernel command line; \`agentLaunch(context, request)\` of \`ha
 | \`sevh.canary-kib=<n>\` | how much private memory, 2048 when absent |
 | \`sevh.secret=0x<address>\` | where a launch secret stands, for kernels without the efi_secret driver; the page must be reserved, as AmdSev builds of OVMF have it since early 2022 and no other build has: \`launch-secret\` boots its guests under one, measured, and cannot check that the secret arrives where the host has none |
 | \`sevh.equal-pages=<n>,<seed>\` | pages whose contents depend on the seed alone |
-| \`sevh.workload=<name>,…\` | \`memory-bandwidth\`, \`memory-latency\`, \`disk-read\` |
+| \`sevh.workload=<name>,…\` | \`memory-bandwidth\`, \`memory-latency\` (128 MiB of memory each), \`disk-read\` |
 | \`sevh.rounds=<n>\` | samples of each workload, 5 when absent |
 | \`sevh.power-off=idle\` | power off when all is done |
 

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,7 @@
 #define DISK_BLOCK MIB
 #define DISK_BYTES (64 * MIB)
 #define MAX_ROUNDS 100
+#define SPARE_BYTES (8 * MIB)
 #define DISK_WAIT_MS 5000
 
 struct workload {
@@ -45,8 +47,26 @@ static long long now_ns(void)
 	return now.tv_sec * 1000000000LL + now.tv_nsec;
 }
 
+/* The kernel promises memory that it does not have, and kills who takes it. */
+static bool has_memory(size_t bytes)
+{
+	unsigned long long available_kib = 0;
+	char line[128];
+	FILE *info = fopen("/proc/meminfo", "r");
+
+	while (info && fgets(line, sizeof line, info)) {
+		if (sscanf(line, "MemAvailable: %llu kB", &available_kib) == 1)
+			break;
+	}
+	if (info)
+		fclose(info);
+	return available_kib * 1024 > bytes + SPARE_BYTES;
+}
+
 static unsigned char *pages(size_t bytes)
 {
+	if (!has_memory(bytes))
+		return NULL;
 	void *start = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (start == MAP_FAILED)
@@ -72,7 +92,7 @@ static const char *measure_bandwidth(double *sample)
 	if (from == NULL) {
 		from = buffer(2 * COPY_BYTES + COPY_SHIFT);
 		if (from == NULL)
-			return "no memory for the buffers";
+			return "the guest has too little memory available: two buffers of 64 MiB each";
 		to = from + COPY_BYTES + COPY_SHIFT;
 	}
 	long long start = now_ns();
@@ -109,7 +129,7 @@ static const char *measure_latency(double *sample)
 	static void **at;
 
 	if (at == NULL && (at = chain()) == NULL)
-		return "no memory for the chain";
+		return "the guest has too little memory available: a chain of 128 MiB";
 	long long start = now_ns();
 	for (int i = 0; i < CHASE_STEPS; i++)
 		at = *at;
