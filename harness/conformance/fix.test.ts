@@ -33,6 +33,18 @@ describe('--fix of a boot disk on virtio-blk', () => {
     expect(fixed.match(/<controller type='scsi'.*model='virtio-scsi'/g)).toHaveLength(1);
   });
 
+  it.each(['x', '', '-1', '9'.repeat(30)])(
+    'adds a controller where the index of the one there is no number: %o',
+    (index) => {
+      const xml = changed(
+        CLEAN,
+        ["dev='sda' bus='scsi'", "dev='vda' bus='virtio'"],
+        ["type='scsi' index='0'", `type='scsi' index='${index}'`],
+      );
+      expect(fixDomain(xml, options).changes.map(({ rule }) => rule)).toContain('BOOT-DISK-VIRTIO-BLK');
+    },
+  );
+
   it('tells no change that it takes back', () => {
     const rules = movingDisks
       .flatMap(([, xml]) => fixDomain(xml, options).changes)

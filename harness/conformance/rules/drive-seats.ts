@@ -9,10 +9,10 @@ const DRIVES_PER_CONTROLLER = { scsi: 7, sata: 6 } as const;
 
 export type DriveBus = keyof typeof DRIVES_PER_CONTROLLER;
 
-/** Where libvirt puts a drive: at its address, else by the letters of its name. */
+/** Where libvirt puts a drive: at its address, else by the letters of its name. An address that is no number it refuses. */
 export function seatOf(drive: XmlElement, bus: DriveBus): Seat | undefined {
   const address = child(drive, 'address');
-  const at = (name: string) => Number(attribute(address, name) ?? 0);
+  const at = (name: string) => indexIn(attribute(address, name)) ?? 0;
   if (attribute(address, 'type') === 'drive') return [at('controller'), at('bus'), at('target'), at('unit')];
   return seatByName(attribute(child(drive, 'target'), 'dev') ?? '', bus);
 }
@@ -55,12 +55,16 @@ export function scsiControllers({ devices }: DomainView): ReadonlyMap<number, st
     return name === 'controller' && attributes.get('type')?.value === 'scsi';
   });
   for (const controller of controllers) {
-    const index = attribute(controller, 'index');
-    if (index !== undefined) models.set(Number(index), attribute(controller, 'model'));
+    const index = indexIn(attribute(controller, 'index'));
+    if (index !== undefined) models.set(index, attribute(controller, 'model'));
   }
   for (const controller of controllers)
     if (!controller.attributes.has('index')) models.set(freeIndex(models), attribute(controller, 'model'));
   return models;
+}
+
+function indexIn(text: string | undefined): number | undefined {
+  return text !== undefined && /^\d{1,9}$/.test(text) ? Number(text) : undefined;
 }
 
 export function freeIndex(controllers: ReadonlyMap<number, unknown>): number {
