@@ -56,7 +56,7 @@ export {
   readQemuMemory,
   readSliceLimits,
 } from './guest/memory-limits.ts';
-export { BLOCKED, judgeBegin, MIGRATION_REFUSED, whatCameOf } from './guest/migration-blocker.ts';
+export { judgeBegin, judgeSave, MIGRATION_REFUSED } from './guest/migration-blocker.ts';
 export { createOwnerSession, type Platform, readPlatform, sessionText } from './guest/platform.ts';
 export {
   allowsDebug,

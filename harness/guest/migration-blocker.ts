@@ -15,20 +15,20 @@ export const MIGRATION_REFUSED = {
  */
 const FIRST_ASKED = { libvirt: '8.6.0', qemu: '6.0.0' } as const;
 
-/** What `whatCameOf` says of a refusal for QEMU's reason. */
-export const BLOCKED = `refused: ${REASON}`;
+type Judged = Pick<CheckObservation, 'expected' | 'actual'>;
 
-/** What came of something that would take the memory out of QEMU, whether libvirt refused it or QEMU itself. */
-export function whatCameOf(answer: HostAnswer): string {
-  if ('accepted' in answer) return 'accepted';
-  return answer.text.includes(REASON) ? BLOCKED : answer.text;
+/** A check on what would save the memory: a libvirt that does not ask leaves the refusal, and its code, to QEMU. */
+export function judgeSave(answer: HostAnswer, versions: Readonly<Record<string, string>>): Judged {
+  const isForReason = 'text' in answer && answer.text.includes(REASON);
+  const expected = isForReason && findTooOld(versions, FIRST_ASKED) !== undefined ? answer : MIGRATION_REFUSED;
+  return { expected, actual: answer };
 }
 
 /** A check on the beginning of a migration, or why it cannot be made: a libvirt that does not ask promises no refusal here. */
 export function judgeBegin(
   answer: HostAnswer,
   versions: Readonly<Record<string, string>>,
-): Pick<CheckObservation, 'expected' | 'actual'> | { readonly because: string } {
+): Judged | { readonly because: string } {
   const old = 'accepted' in answer ? findTooOld(versions, FIRST_ASKED) : undefined;
   if (old === undefined) return { expected: MIGRATION_REFUSED, actual: answer };
   return {

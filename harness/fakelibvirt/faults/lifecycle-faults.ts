@@ -76,7 +76,7 @@ export const LIFECYCLE_FAULTS = {
   },
   'refusal-code-changed': {
     breaks: 'libvirt refuses to move an encrypted guest with the code of an internal error',
-    expected: [{ scenario: REFUSED, checks: ['migration-refused', 'p2p-migration-refused'] }],
+    expected: EVERY_MOVE,
   },
   'refusal-pauses-guest': {
     breaks: 'a guest whose memory snapshot is refused stays paused',
