@@ -159,12 +159,14 @@ static const char *measure_disk(double *sample)
 {
 	static char because[128];
 	unsigned char *block = buffer(DISK_BLOCK);
+	if (block == NULL)
+		return "the guest has too little memory available: a block of 1 MiB";
 	int fd = open_disk();
 	long long start = now_ns();
 	size_t total = 0;
 	ssize_t count = 0;
 
-	if (fd >= 0 && block) {
+	if (fd >= 0) {
 		while (total < DISK_BYTES && (count = read(fd, block, DISK_BLOCK)) > 0)
 			total += count;
 	}
@@ -173,8 +175,7 @@ static const char *measure_disk(double *sample)
 		snprintf(because, sizeof because, "no virtio disk: %s", fd < 0 || count < 0 ? strerror(errno) : "it is empty");
 	if (fd >= 0)
 		close(fd);
-	if (block)
-		munmap(block, DISK_BLOCK);
+	munmap(block, DISK_BLOCK);
 	if (fd < 0 || count < 0 || total == 0)
 		return because;
 	*sample = (double)total / MIB / (took / 1e9);
