@@ -1,6 +1,8 @@
 import type { SevFacts } from '../facts.ts';
 import type { PlatformStatus } from '../secure-processor/device.ts';
+import { evaluatePreflight } from './evaluate.ts';
 import { type PreflightReadings, type Reading, read } from './readings.ts';
+import type { PreflightRow } from './row.ts';
 
 /** libvirt 9.0 and QEMU 7.2 on a Naples host on which everything is as it should be. */
 export const goodFacts: SevFacts = {
@@ -131,3 +133,10 @@ export const closedDevice: Reading<{ mode: number; owner: string; group: string 
   owner: 'root',
   group: 'root',
 });
+
+/** One row of the verdict on these readings. */
+export function rowOf(readings: PreflightReadings, id: string): PreflightRow {
+  const found = evaluatePreflight(readings).rows.find((one) => one.id === id);
+  if (found === undefined) throw new Error(`no row ${id}`);
+  return found;
+}
